@@ -7,8 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
 # One file a claim; in_turn.py runs some of them in two checkouts.
 CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
-# Where processes are killed, or delays are counted, nothing else runs; other tests run two at a time, with a broker each.
-ALONE := tests/acceptance tests/recovery
+# Tests run two at a time, with a broker each. Those that kill processes or count delays run apart from all others, whose
+# work comes in bursts.
+TWO := -n 2 --max-worker-restart=2 --dist loadfile
+APART := tests/acceptance tests/recovery
 
 # Stamps: what is up to date takes no time. They lie in the directories they speak of, and go with them.
 RUNTIME := $(VENV)/.runtime
@@ -30,9 +32,8 @@ test: $(DEV) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every te
 	@sh .ci/browser
 ifeq ($(strip $(ARGS)),)
 	@failed=0; \
-	$(BIN)/python -m pytest --durations=25 -n 2 --max-worker-restart=2 --dist loadfile \
-		$(addprefix --ignore=,$(ALONE)) || failed=1; \
-	$(BIN)/python -m pytest --durations=25 $(ALONE) || failed=1; \
+	$(BIN)/python -m pytest --durations=25 $(TWO) $(addprefix --ignore=,$(APART)) || failed=1; \
+	$(BIN)/python -m pytest --durations=25 $(TWO) $(APART) || failed=1; \
 	exit $$failed
 else
 	$(BIN)/python -m pytest $(ARGS)

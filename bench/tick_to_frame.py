@@ -1,8 +1,8 @@
 """From a price tick to the frame of a socket that watches an account with it: the whole stack on this machine.
 
 As ``tick_to_row``, with one api replica in between and a socket of ``/v1/ws`` for each account, which asks for every
-change (``interval_ms`` 0). A tick's delay is that from the call that sends it to the frame of an account with it.
-After it, in the same run, what the broker alone takes for such ticks; a frame takes three such hops and a socket.
+change (``interval_ms`` 0). A tick's delay is that from the instant at which it was due to the frame of an account with
+it. After it, in the same run, what the broker alone takes for such ticks; a frame takes the hops of a row and a socket.
 Beside the delays stand the processor time of worker, api and broker, and the requests that worker and api send to the
 broker in a second, by kind: these are counted, so they mean the same on a machine that has much else to do.
 """
@@ -27,7 +27,17 @@ from bench.load.crowd import Crowd, subscribe
 from bench.load.processes import processor_s
 from bench.load.requests import requests_sent
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
-from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares, through_the_broker
+from bench.tick_to_row import (
+    LAST_ROWS_S,
+    PARTITIONS,
+    SYMBOLS,
+    WARM_UP_S,
+    Delays,
+    priced,
+    send,
+    shares,
+    through_the_broker,
+)
 from models.engine.tables import VALUATIONS
 from models.money import parse_e18
 from streams.kafka.feed import Feed
@@ -108,12 +118,14 @@ async def measure(
         began_s, used_s = time.perf_counter(), [processor_s(pid) for pid in pids]
         asked = [await requests_sent(port) for port in ports]
         await send(settings, delays, rate, seconds)
-        took_s = time.perf_counter() - began_s
+        took_s, frames = time.perf_counter() - began_s, delays.rows
         requests = [
             {kind: round(count / took_s, 1) for kind, count in (await requests_sent(port) - before).most_common()}
             for port, before in zip(ports, asked, strict=True)
         ]
         shared = [round((processor_s(pid) - before) / took_s, 3) for pid, before in zip(pids, used_s, strict=True)]
+        # The frames of the last ticks are on their way.
+        await asyncio.sleep(LAST_ROWS_S)
         crowd.close()
     await through_the_broker(settings, delays, rate, seconds)
     moved = rate * seconds * sockets * positions // SYMBOLS
@@ -121,7 +133,7 @@ async def measure(
         "sockets": sockets,
         "positions": positions,
         "ticks_per_s": rate,
-        "frames_per_s": delays.rows // seconds,
+        "frames_per_s": round(frames / took_s, 1),
         "ticks_shown_share": round(len(delays.rows_ms) / moved, 3),
         "api_processor_share": shared[0],
         "worker_processor_share": shared[1],

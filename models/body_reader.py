@@ -31,15 +31,23 @@ def body_reader(table: str, kind: type[B]) -> Callable[[bytes], B]:
     Returns:
         A function that reads the body of a row, its ``ORDER_BYTES`` included, and raises ``BadRow`` where it is none.
     """
-    decode = msgspec.json.Decoder(_as_read(kind)).decode
+    return _reader(table, cast("msgspec.json.Decoder[B]", msgspec.json.Decoder(_as_read(kind))))
 
-    def read(row: bytes) -> B:
-        try:
-            return cast("B", decode(memoryview(row)[ORDER_BYTES:]))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise no_row(row, table, error) from error
 
-    return read
+def columns_reader(table: str, kind: type[B]) -> Callable[[bytes], B]:
+    """Make what reads the bodies of a table as a type of its own, whose numbers may be decimal texts in the row.
+
+    No text is made of such a number, which takes a third of the time where most columns are amounts. Columns that the
+    type does not have are passed over.
+
+    Args:
+        table: The table, which errors name.
+        kind: The type of its columns.
+
+    Returns:
+        As ``body_reader``.
+    """
+    return _reader(table, msgspec.json.Decoder(kind, strict=False))
 
 
 def no_row(row: bytes, table: str, error: Exception) -> BadRow:
@@ -60,6 +68,18 @@ def amount_of(text: str | None) -> int | None:
 def text_of(amount: int | None) -> str | None:
     """The column that says an amount, None where there is none."""
     return None if amount is None else str(amount)
+
+
+def _reader(table: str, decoder: msgspec.json.Decoder[B]) -> Callable[[bytes], B]:
+    decode = decoder.decode
+
+    def read(row: bytes) -> B:
+        try:
+            return decode(memoryview(row)[ORDER_BYTES:])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise no_row(row, table, error) from error
+
+    return read
 
 
 def _as_read(kind: Any) -> Any:  # noqa: ANN401 - any type

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.errors import BadRow
+import msgspec
+
+from models.body_reader import columns_reader
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
 from models.subtotals import HEDGER, SYMBOL, UNHEDGED
@@ -48,22 +50,41 @@ class Sum:
         return view
 
 
-def decode_sum(kind: str, body: Mapping[str, Any]) -> Sum:
-    """Read the body of a ``subtotals`` row.
+class _Columns(msgspec.Struct):
+    positions: int
+    unpriced: int
+    as_of_ms: int | None
+
+
+class _OfAccounts(_Columns):
+    upnl: int | None
+    notional: int | None
+
+
+class _OfMarket(_Columns):
+    long_quantity: int
+    short_quantity: int
+    long_notional: int | None
+    short_notional: int | None
+
+
+_read_of_accounts = columns_reader("subtotals", _OfAccounts)
+_read_of_market = columns_reader("subtotals", _OfMarket)
+
+
+def decode_sum(kind: str, row: bytes) -> Sum:
+    """Read a row of ``subtotals``.
 
     Args:
         kind: ``HEDGER``, ``UNHEDGED`` or ``SYMBOL``.
-        body: The body.
+        row: The row.
 
     Raises:
-        BadRow: The body lacks what it must have.
+        BadRow: It is none of this kind.
     """
-    try:
-        amounts = {name: None if (text := body[name]) is None else int(text) for name in AMOUNTS[kind]}
-        return Sum(body["positions"], body["unpriced"], amounts, body["as_of_ms"])
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"expected the body of a {kind} row of subtotals, found {dict(body)!r:.200} ({error!r})"
-        raise BadRow(msg) from error
+    columns = _read_of_market(row) if kind == SYMBOL else _read_of_accounts(row)
+    amounts = {name: getattr(columns, name) for name in AMOUNTS[kind]}
+    return Sum(columns.positions, columns.unpriced, amounts, columns.as_of_ms)
 
 
 def add_up(kind: str, sums: Collection[Sum]) -> Sum:

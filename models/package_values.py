@@ -105,7 +105,9 @@ def checked_valuation(valued: Valued) -> Valued:
     return Valued(own, figures)
 
 
-def checked_history(finished: Sequence[tuple[bytes, Body]]) -> list[tuple[bytes, Body]]:
+def checked_history(
+    finished: Sequence[tuple[bytes, Body | msgspec.Struct]],
+) -> list[tuple[bytes, Body | msgspec.Struct]]:
     """Rows of ``quote-history``, if they are such."""
     history = list(finished)
     for key, body in history:

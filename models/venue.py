@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from msgspec import Struct
+
     from models.account_events import RolledBack
     from models.book_figures import Exposure, Shown
     from models.chain_records import LogOffset
@@ -83,7 +85,7 @@ class Settled(NamedTuple):
     """
 
     account: Any
-    history: Sequence[tuple[bytes, Body]] = ()
+    history: Sequence[tuple[bytes, Body | Struct]] = ()
 
 
 class Inputs(Protocol):
@@ -171,6 +173,14 @@ Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Makes the new body of a row of ``position-states`` out of the one before."""
 
 
+class ToldAt(NamedTuple):
+    """Where a record of the topic ``told`` stands, and its own time, Unix ms."""
+
+    partition: int
+    offset: int
+    sent_ms: int
+
+
 class Notices(Protocol[A_contra, R_contra]):
     """Keeps what an account's holders are told of its positions: rows of ``position-states``, some due only later."""
 
@@ -191,13 +201,13 @@ class Notices(Protocol[A_contra, R_contra]):
             now_ms: The instant, Unix ms.
         """
 
-    def read(self, key: bytes, value: bytes, sent_ms: int, now_ms: int) -> Change:
+    def read(self, key: bytes, value: bytes, told_at: ToldAt, now_ms: int) -> Change:
         """What a record of the topic ``told`` changes in an account's row.
 
         Args:
             key: The record's key.
             value: The record.
-            sent_ms: The record's own time, Unix ms.
+            told_at: Where it stands, and its own time.
             now_ms: The instant, Unix ms.
 
         Raises:

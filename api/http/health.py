@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from api.http.keys import CONNECTIONS, DIALECTS, FEEDS, FRESHNESS, SETTINGS
-from api.tables.deployment_heads import deployment_progress
+from api.tables.deployment_heads import known_progress
 from api.tables.feeds import behind_ms
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def not_ready_reasons(feeds: Feeds, seen: Seen, max_lag_ms: int, *, draining: bo
 
 def unsupported_deployments(settings: Settings, feeds: Feeds) -> dict[str, dict[str, Any]]:
     """Return the deployments whose figures are unknown, each with the block since which, and why."""
-    all_progress = {name: deployment_progress(feeds, name, settings.topics.partitions) for name in settings.deployments}
+    all_progress = {name: known_progress(feeds, name, settings.topics.partitions) for name in settings.deployments}
     return {
         name: {"since_block": progress.unsupported_since, "reason": progress.unsupported_reason}
         for name, progress in all_progress.items()

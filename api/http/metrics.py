@@ -8,11 +8,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from api.tables.deployment_heads import deployment_progress
+from api.tables.deployment_heads import known_progress
 from api.tables.feeds import behind_ms
 from models.freshness import State
 from streams.kafka.requests import REQUESTS
 from streams.process.overload import OVERLOADED
+from streams.process.unreadable_rows import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,7 +44,7 @@ class ApiMetrics:
     def __init__(self, settings: Settings, feeds: Feeds, clock_ms: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        for of_process in (REQUESTS, OVERLOADED):
+        for of_process in (REQUESTS, OVERLOADED, UNREADABLE):
             self.registry.register(of_process)
         self.registry.register(_FeedCollector(settings, feeds, clock_ms))
         self.connections = Gauge(
@@ -222,6 +223,6 @@ class _FeedCollector(Collector):
             labels=["deployment"],
         )
         for deployment in self._deployments:
-            progress = deployment_progress(self._feeds, deployment, self._partitions)
+            progress = known_progress(self._feeds, deployment, self._partitions)
             unsupported.add_metric([deployment], float(progress is not None and progress.unsupported_since is not None))
         return (ready, rows, lag, behind, unsupported)

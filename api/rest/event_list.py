@@ -78,7 +78,7 @@ class EventList:
             return deployment in {None, of} and is_wanted(tags) and may_read(key, of)
 
         if one is None:
-            self._timeline = self._timeline or Timeline(feed, self._read)
+            self._timeline = self._timeline or Timeline(self._table, feed, self._read)
             events = await self._timeline.newest(start, end, is_shown, limit + 1)
         else:
             events = chosen(self._of(request, one, feed), start, end, is_shown, limit + 1)
@@ -92,7 +92,7 @@ class EventList:
         try:
             return [] if row is None else sorted(self._read(one.key.encode(), row))
         except BadRow as error:
-            raise unreadable_row(self._table, one.key) from error
+            raise unreadable_row(self._table, one.key, row or b"", error) from error
 
     async def _views(self, events: Sequence[Event], rows: Mapping[bytes, bytes]) -> list[View]:
         """Make the views of events, as far as their rows still hold them."""

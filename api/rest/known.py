@@ -15,6 +15,7 @@ from models.engine.tables import DEPLOYMENTS
 from models.errors import BadRow
 from models.ids import account_key, split_key
 from models.valuations import NO_ACCOUNT
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -140,8 +141,9 @@ def unreadable_account(key: str) -> Problem:
     return Problem(NOT_KNOWN, f"the row of account {key} cannot be read")
 
 
-def unreadable_row(table: str, key: str) -> Problem:
-    """Make the problem of an account's row in another table that does not decode."""
+def unreadable_row(table: str, key: str, row: bytes, cause: BadRow) -> Problem:
+    """Make the problem of an account's row in another table that does not decode, and take note of it."""
+    note_unreadable(table, key.encode(), row, cause)
     return Problem(NOT_KNOWN, f"the row of account {key} in table {table} cannot be read")
 
 
@@ -168,15 +170,14 @@ def expect_read(feed: RowFeed, table: str) -> None:
 def unsupported_deployments(request: web.Request) -> set[str]:
     """Return the deployments whose figures are unknown, whatever their accounts' rows say.
 
+    One whose own row cannot be read may be unsupported, and counts as such.
+
     Raises:
-        Problem: It is not known of one deployment.
+        Problem: The rows are not read yet.
     """
     expect_read(request.app[FEEDS].deployments, DEPLOYMENTS)
     standings = request.app[STANDINGS]
-    try:
-        return {name for name in request.app[SETTINGS].deployments if standings.open_gap(name) is not None}
-    except BadRow as error:
-        raise Problem(NOT_KNOWN, "which deployments are supported cannot be read out of their rows") from error
+    return {name for name in request.app[SETTINGS].deployments if not standings.is_supported(name)}
 
 
 def etag_of(request: web.Request, row: bytes | None) -> str:

@@ -11,6 +11,7 @@ from sortedcontainers import SortedList
 from api.tables.backlog import Backlog
 from api.tables.turns import next_turn
 from models.errors import BadRow
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -42,11 +43,13 @@ class Timeline:
     """The events of a table's rows. Rows that changed are read when it is asked, not when they come.
 
     Args:
-        feed: The table, which has one row an account.
+        table: The table.
+        feed: Its rows, of which an account has one.
         read: Reads the events of a row, given the row's key and the row.
     """
 
-    def __init__(self, feed: RowFeed, read: Callable[[bytes, bytes], Iterable[Event]]) -> None:
+    def __init__(self, table: str, feed: RowFeed, read: Callable[[bytes, bytes], Iterable[Event]]) -> None:
+        self._table = table
         self._rows = feed.rows
         self._read = read
         self._backlog = Backlog(feed, _ROWS_BETWEEN_YIELDS)
@@ -87,7 +90,8 @@ class Timeline:
         row = self._rows.get(key)
         try:
             events = () if row is None else tuple(self._read(key, row))
-        except BadRow:
+        except BadRow as error:
+            note_unreadable(self._table, key, row or b"", error)
             events = ()
         before, now = set(self._events_of.pop(key, ())), set(events)
         for event in before - now:

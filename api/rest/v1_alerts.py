@@ -82,7 +82,7 @@ class AlertEndpoints:
         try:
             view = alerts_view(account.key, _NEVER if row is None else decode_row(row).body)
         except BadRow as error:
-            raise unreadable_row(ALERTS, account.key) from error
+            raise unreadable_row(ALERTS, account.key, row or b"", error) from error
         return await tagged_json_answer(request, etag_of(request, row), view)
 
 

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING
 from api.dialects.native.channels import CHANNELS
 from api.dialects.native.protocol import Channel
 from api.http.keys import FEEDS, FUNDING, SETTINGS
-from api.http.problems import NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read
 from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
 from api.rest.query import Parameter, Query, choice
 from api.tables.turns import next_turn
-from models.errors import BadRow
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.tables.market_funding import MarketFunding
     from models.views import View
 
 _LIST = "funding"
@@ -36,16 +33,9 @@ async def funding(request: web.Request) -> web.Response:
     views: dict[str, View] = {}
     for name in app[SETTINGS].deployments:
         if of_deployment in {None, name}:
-            views |= _views(app[FUNDING], name, symbol)
+            markets = app[FUNDING].next_of(name)
+            views |= {f"{name}:{market}": view for market, view in markets.items() if symbol in {None, market}}
             # The first request in a second takes some 20 µs a market.
             await next_turn()
     keys, next_cursor = keys_of_page(query, _LIST, views, str)
     return await json_answer(request, await page([views[key] for key in keys], next_cursor))
-
-
-def _views(funding: MarketFunding, deployment: str, symbol: str | None) -> dict[str, View]:
-    try:
-        markets = funding.next_of(deployment)
-    except BadRow as error:
-        raise Problem(NOT_KNOWN, f"a row of the markets of deployment {deployment} cannot be read") from error
-    return {f"{deployment}:{name}": view for name, view in markets.items() if symbol in {None, name}}

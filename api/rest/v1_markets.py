@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from api.http.keys import CLOCK, FEEDS, PRICES, SETTINGS
@@ -12,10 +13,12 @@ from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
 from api.rest.query import Parameter, Query, choice
 from api.tables.turns import next_turn
 from models.codec import decode_row
+from models.engine.stored_rows import readable
 from models.engine.tables import MARKETS, MARKS
 from models.errors import BadRow
 from models.ids import market_of_key, split_key
 from models.views import View, mark_view, market_view
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +42,9 @@ async def marks(request: web.Request) -> web.Response:
     views = []
     for number, key in enumerate(keys, start=1):
         row = rows.get(key.encode())
-        if row is not None:
-            views.append(_mark_view(key, row))
+        view = None if row is None else readable(note_unreadable, MARKS, key.encode(), row, partial(_mark_view, key))
+        if view is not None:
+            views.append(view)
         if number % _MARKETS_BETWEEN_YIELDS == 0:
             await next_turn()
     return await json_answer(request, await page(views, next_cursor))
@@ -53,7 +57,11 @@ async def mark(request: web.Request) -> web.Response:
     row = _marks(request).get(key.encode(errors="replace"))
     if row is None:
         raise Problem(NO_SUCH_MARK, f"expected <source>:<SYMBOL> of a mark that came in, found {key[:80]!r}")
-    return await tagged_json_answer(request, etag_of(request, row), _mark_view(key, row))
+    try:
+        view = _mark_view(key, row)
+    except BadRow as error:
+        raise Problem(NOT_KNOWN, f"the row of mark {key} cannot be read") from error
+    return await tagged_json_answer(request, etag_of(request, row), view)
 
 
 async def markets(request: web.Request) -> web.Response:
@@ -65,15 +73,43 @@ async def markets(request: web.Request) -> web.Response:
     expect_read(feed, MARKETS)
     known = [key.decode() for key in feed.rows if (name := split_key(key)[0]) in settings and wanted in {None, name}]
     keys, next_cursor = keys_of_page(query, MARKETS, known, _market_place)
-    now_ms, mark_rows = request.app[CLOCK].now_ms(), _marks(request)
+    in_use = _MarksInUse(request.app[PRICES], _marks(request), request.app[CLOCK].now_ms())
     views = []
     for number, key in enumerate(keys, start=1):
         row = feed.rows.get(key.encode())
-        if row is not None:
-            views.append(_market_view(key, row, request.app[PRICES], mark_rows, now_ms))
+        view = (
+            None if row is None else readable(note_unreadable, MARKETS, key.encode(), row, partial(_market_view, key))
+        )
+        if view is not None:
+            views.append(view | in_use.of(key))
         if number % _MARKETS_BETWEEN_YIELDS == 0:
             await next_turn()
     return await json_answer(request, await page(views, next_cursor))
+
+
+class _MarksInUse:
+    """The marks that markets are valued at, as of one instant.
+
+    Args:
+        prices: Choose them.
+        rows: Of the table ``marks``.
+        now_ms: The instant, Unix ms.
+    """
+
+    def __init__(self, prices: MarketPrices, rows: Mapping[bytes, bytes], now_ms: int) -> None:
+        self._prices = prices
+        self._rows = rows
+        self._now_ms = now_ms
+
+    def of(self, market_key: str) -> View:
+        """The view ``mark`` of a market's mark; nothing where it has none."""
+        used = self._prices.used(*market_of_key(market_key.encode()), self._now_ms)
+        row = None if used is None else self._rows.get(used.key.encode())
+        if used is None or row is None:
+            return {}
+        body: dict[str, Any] = decode_row(row).body
+        age_ms = max(0, self._now_ms - body["received_ms"])
+        return {"mark": {**mark_view(used.key, body), "stale": used.stale, "age_ms": age_ms}}
 
 
 def _marks(request: web.Request) -> Mapping[bytes, bytes]:
@@ -96,20 +132,8 @@ def _market_place(key: str) -> tuple[str, bool, int | str]:
 
 
 def _mark_view(key: str, row: bytes) -> View:
-    try:
-        return mark_view(key, decode_row(row).body)
-    except BadRow as error:
-        raise Problem(NOT_KNOWN, f"the row of mark {key} cannot be read") from error
+    return mark_view(key, decode_row(row).body)
 
 
-def _market_view(key: str, row: bytes, prices: MarketPrices, mark_rows: Mapping[bytes, bytes], now_ms: int) -> View:
-    try:
-        view = market_view(key, decode_row(row).body)
-        used = prices.used(*market_of_key(key.encode()), now_ms)
-        if used is not None:
-            body: dict[str, Any] = decode_row(mark_rows[used.key.encode()]).body
-            age_ms = max(0, now_ms - body["received_ms"])
-            view["mark"] = {**mark_view(used.key, body), "stale": used.stale, "age_ms": age_ms}
-    except (BadRow, KeyError) as error:
-        raise Problem(NOT_KNOWN, f"the rows of market {key} cannot be read") from error
-    return view
+def _market_view(key: str, row: bytes) -> View:
+    return market_view(key, decode_row(row).body)

@@ -12,11 +12,11 @@ from api.rest.gzip_bodies import tagged_json_answer
 from api.rest.known import account_of_path, account_parameter, etag_of, row_of, unreadable_row
 from api.rest.pages import CURSOR, LIMIT
 from api.rest.query import Query, choice, whole
-from models.codec import NUMBER_MAX, ORDER_BYTES, decode_row
+from models.codec import NUMBER_MAX, ORDER_BYTES
 from models.engine.tables import POSITION_STATES
 from models.errors import BadRow
 from models.position_state_views import position_state_view, position_states_view
-from models.position_states import EMPTY, shown
+from models.position_states import shown_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,10 +82,10 @@ class PositionStateEndpoints:
             )
 
         try:
-            body = EMPTY if row is None else decode_row(row).body
-            view = position_states_view(account.key, {"states": [one for one in shown(body) if is_wanted(one)]})
-        except (BadRow, KeyError, TypeError) as error:
-            raise unreadable_row(POSITION_STATES, account.key) from error
+            states = [] if row is None else [one for one in shown_in(row) if is_wanted(one)]
+            view = position_states_view(account.key, {"states": states})
+        except BadRow as error:
+            raise unreadable_row(POSITION_STATES, account.key, row or b"", error) from error
         return await tagged_json_answer(request, etag_of(request, row), view)
 
 
@@ -107,9 +107,4 @@ def _events(key: bytes, row: bytes) -> Iterator[Event]:
 
 
 def _views(_key: str, row: bytes, numbers: set[int]) -> dict[int, View]:
-    try:
-        states = shown(decode_row(row).body)
-        return {-one["seq"]: position_state_view(one) for one in states if -one["seq"] in numbers}
-    except (KeyError, TypeError) as error:
-        msg = f"expected a row of position-states, found {row!r:.200} ({error!r})"
-        raise BadRow(msg) from error
+    return {-one["seq"]: position_state_view(one) for one in shown_in(row) if -one["seq"] in numbers}

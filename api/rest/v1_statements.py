@@ -32,7 +32,7 @@ async def statement(request: web.Request) -> web.Response:
     try:
         found = None if row is None else decode_statement(row)
     except BadRow as error:
-        raise unreadable_row(STATEMENTS, account.key) from error
+        raise unreadable_row(STATEMENTS, account.key, row or b"", error) from error
     return await tagged_json_answer(request, etag_of(request, row), _view(account.key, found, after))
 
 

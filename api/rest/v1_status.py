@@ -9,9 +9,8 @@ from api.http.health import not_ready_reasons
 from api.http.keys import CONNECTIONS, FEEDS, FRESHNESS, OVERLOAD, REPLAY_OF, REPLICA, SETTINGS, SOURCES
 from api.rest.gzip_bodies import json_answer
 from api.rest.query import Query
-from api.tables.deployment_heads import deployment_progress
+from api.tables.deployment_heads import known_progress
 from api.tables.feeds import behind_ms
-from models.errors import BadRow
 from models.freshness import State
 from models.heartbeats import chain_key
 from models.instants import ns_text, rfc3339
@@ -102,10 +101,7 @@ def _named_by_records(deployment: DeploymentSettings, doubt: str | None) -> View
 
 
 def _followed(feeds: Feeds, name: str, partitions: int, chain: Part) -> View:
-    try:
-        progress = deployment_progress(feeds, name, partitions)
-    except BadRow:
-        progress = None
+    progress = known_progress(feeds, name, partitions)
     if progress is None:
         return {"status": "unknown"}
     head_time_ms = progress.head_time_s * 1000

@@ -8,16 +8,18 @@ from api.access.gate import principal_of
 from api.dialects.native.channels import CHANNELS
 from api.dialects.native.protocol import Channel
 from api.http.keys import FEEDS, FRESHNESS, SETTINGS, TOTALS
-from api.http.problems import NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read
 from api.rest.pages import page
 from api.rest.query import Query, choice
+from api.tables.ranking import UNREADABLE
 from models.engine.tables import SUBTOTALS
 from models.errors import BadRow
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+    from models.views import View
 
 
 async def totals(request: web.Request) -> web.Response:
@@ -27,8 +29,12 @@ async def totals(request: web.Request) -> web.Response:
     deployment = choice("deployment", names)
     wanted = Query(request, deployment).get(deployment)
     expect_read(request.app[FEEDS].subtotals, SUBTOTALS)
-    try:
-        views = [request.app[FRESHNESS].sums(request.app[TOTALS].of(name)) for name in names if wanted in {None, name}]
-    except BadRow as error:
-        raise Problem(NOT_KNOWN, "a row of the sums cannot be read") from error
+    views = [_view(request.app, name) for name in names if wanted in {None, name}]
     return await json_answer(request, await page(views, None))
+
+
+def _view(app: web.Application, deployment: str) -> View:
+    try:
+        return app[FRESHNESS].sums(app[TOTALS].of(deployment))
+    except BadRow:
+        return {"deployment": deployment, "status": UNREADABLE}

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from models.deployments import decode_deployment
+from models.engine.tables import DEPLOYMENTS, WATERMARKS
+from models.errors import BadRow
 from models.watermarks import decode_watermark
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
-    from api.tables.feeds import Feeds
+    from collections.abc import Callable
+
+    from api.tables.feeds import Feeds, RowFeed
+
+T = TypeVar("T")
 
 
 def watermark_key(deployment: str, partition: int) -> bytes:
@@ -49,13 +56,13 @@ def deployment_progress(feeds: Feeds, deployment: str, partitions: int) -> Deplo
     Raises:
         BadRow: A row of ``deployments`` or ``watermarks`` does not decode.
     """
-    row = feeds.deployments.rows.get(deployment.encode())
-    state = None if row is None else decode_deployment(row)
+    state = _read(feeds.deployments, DEPLOYMENTS, deployment.encode(), decode_deployment)
     if state is None or state.head < 0:
         return None
     gap = state.open_gap
-    rows = (feeds.watermarks.rows.get(watermark_key(deployment, number)) for number in range(partitions))
-    folded_head = min((-1 if row is None else decode_watermark(row).head for row in rows), default=-1)
+    keys = (watermark_key(deployment, number) for number in range(partitions))
+    marks = (_read(feeds.watermarks, WATERMARKS, key, decode_watermark) for key in keys)
+    folded_head = min((-1 if mark is None else mark.head for mark in marks), default=-1)
     return DeploymentProgress(
         head=state.head,
         head_time_s=state.head_time_s,
@@ -64,3 +71,22 @@ def deployment_progress(feeds: Feeds, deployment: str, partitions: int) -> Deplo
         unsupported_since=None if gap is None else gap.block,
         unsupported_reason=None if gap is None else gap.reason,
     )
+
+
+def known_progress(feeds: Feeds, deployment: str, partitions: int) -> DeploymentProgress | None:
+    """As ``deployment_progress``; None also where its rows cannot be read, for who tells of every deployment."""
+    try:
+        return deployment_progress(feeds, deployment, partitions)
+    except BadRow:
+        return None
+
+
+def _read(feed: RowFeed, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+    row = feed.rows.get(key)
+    if row is None:
+        return None
+    try:
+        return decode(row)
+    except BadRow as error:
+        note_unreadable(table, key, row, error)
+        raise

@@ -18,11 +18,7 @@ class MarketFunding(Protocol):
         """Whether a market that is not there is known not to be."""
 
     def next_of(self, deployment: str) -> Mapping[str, View]:
-        """The markets' next funding by name; within a second it is the same object.
-
-        Raises:
-            BadRow: A row of a market does not decode.
-        """
+        """The markets' next funding by name, without those whose rows cannot be read; for a second the same object."""
 
 
 class FundingOfDialects:
@@ -41,10 +37,6 @@ class FundingOfDialects:
         return all(one.is_warm for one in self._of.values())
 
     def next_of(self, deployment: str) -> Mapping[str, View]:
-        """The markets' next funding by name; none where no dialect knows of any.
-
-        Raises:
-            BadRow: A row of a market does not decode.
-        """
+        """The markets' next funding by name; none where no dialect knows of any."""
         funding = self._of.get(deployment)
         return {} if funding is None else funding.next_of(deployment)

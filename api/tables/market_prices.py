@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from models.engine.board import InputBoard
 from models.engine.stored_rows import readable
-from models.engine.tables import REFERENCES
-from models.errors import BadRow
+from models.engine.tables import MARKS, REFERENCES
 from models.kept_inputs import CalculationsMade, KeptMark
 from models.prices import decode_mark
 from models.references import used_of_row
@@ -32,27 +30,25 @@ class DecodedRows(Generic[T]):
     """A feed's rows, each decoded when it is first asked for.
 
     Args:
-        rows: The feed's rows by key.
+        table: The feed's table.
+        rows: Its rows by key.
         read: Reads a row.
     """
 
-    def __init__(self, rows: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> None:
+    def __init__(self, table: str, rows: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> None:
+        self._table = table
         self._rows = rows
         self._read = read
-        self._decoded: dict[bytes, tuple[bytes, T]] = {}
+        self._decoded: dict[bytes, tuple[bytes, T | None]] = {}
 
     def get(self, key: bytes) -> T | None:
-        """The decoded row of a key, None where there is none.
-
-        Raises:
-            BadRow: It cannot be read.
-        """
+        """The decoded row of a key, None where there is none, or one that cannot be read."""
         row = self._rows.get(key)
         if row is None:
             return None
         known = self._decoded.get(key)
         if known is None or known[0] is not row:
-            known = self._decoded[key] = row, self._read(row)
+            known = self._decoded[key] = row, readable(note_unreadable, self._table, key, row, self._read)
         return known[1]
 
 
@@ -86,11 +82,7 @@ class InputsAt:
         return CalculationsMade(self._now_ms, asked, marks, references)
 
     def mark(self, market: int | str) -> UsedMark | None:
-        """The mark of a market, None where there is none.
-
-        Raises:
-            BadRow: The row of one of its marks cannot be read.
-        """
+        """The mark of a market, None where there is none."""
         if market not in self._chosen:
             self._chosen[market] = self._prices.used(self._deployment, market, self._now_ms)
         return self._chosen[market]
@@ -114,7 +106,7 @@ class MarketPrices:
     def __init__(self, settings: Settings, feeds: Feeds) -> None:
         self._deployments = settings.deployments
         self._rows = feeds.markets.rows
-        self.marks: DecodedRows[Mark] = DecodedRows(feeds.marks.rows, decode_mark)
+        self.marks: DecodedRows[Mark] = DecodedRows(MARKS, feeds.marks.rows, decode_mark)
         self._board = InputBoard(self.marks.get)
         self._heard(list(self._rows))
         feeds.markets.listen(self._heard)
@@ -132,10 +124,7 @@ class MarketPrices:
             now_ms: The instant, Unix ms; marks grow stale by it.
 
         Returns:
-            None where no source ever had one, or the market has no name yet.
-
-        Raises:
-            BadRow: The row of one of its marks cannot be read.
+            None where no source ever had one that can be read, or the market has no name yet.
         """
         if isinstance(market, str) and deployment in self._deployments:
             self._board.add_named((deployment, market), self._deployments[deployment])
@@ -147,10 +136,8 @@ class MarketPrices:
         return self._board.references.get((deployment, name))
 
     def stale_markets(self, now_ms: int) -> frozenset[MarketId]:
-        """The markets whose mark is stale at an instant, Unix ms; one whose marks cannot be read is as it was."""
-        for market in self._board.markets:
-            with suppress(BadRow):
-                self._board.choose((market,), now_ms)
+        """The markets whose mark is stale at an instant, Unix ms."""
+        self._board.choose_all(now_ms)
         return self._board.stale_markets()
 
     def _referred(self, keys: Sequence[bytes]) -> None:

@@ -12,9 +12,12 @@ import msgspec
 
 from api.tables.backlog import Backlog
 from api.tables.turns import next_turn
+from models.body_reader import no_row
 from models.codec import ORDER_BYTES
+from models.engine.tables import VALUATIONS
 from models.ids import split_key
 from models.valuations import NO_ACCOUNT
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -224,7 +227,8 @@ def _line(key: bytes, row: bytes) -> Line | None:
     try:
         body = _decode_body(memoryview(row)[ORDER_BYTES:])
         upnl_e18, notional_e18 = (None if text is None else int(text) for text in (body.upnl, body.notional))
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError) as error:
+        note_unreadable(VALUATIONS, key, row, no_row(row, VALUATIONS, error))
         return Line(deployment, number, UNREADABLE)
     if body.status == NO_ACCOUNT:
         return None

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from api.tables.deployment_heads import deployment_progress
 from models.deployments import decode_deployment
+from models.engine.tables import DEPLOYMENTS
 from models.errors import BadRow
 from models.ids import account_key
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +124,15 @@ class Standings:
         if reason is not None:
             return NotKnown(reason)
         return NoSuchAccount()
+
+    def is_supported(self, deployment: str) -> bool:
+        """Whether a deployment's figures are known; not where its row cannot be read, for they may not be."""
+        try:
+            return self.open_gap(deployment) is None
+        except BadRow as error:
+            key = deployment.encode()
+            note_unreadable(DEPLOYMENTS, key, self._feeds.deployments.rows[key], error)
+            return False
 
     def open_gap(self, deployment: str) -> Gap | None:
         """Return since when a deployment's figures are unknown, None while they are known.

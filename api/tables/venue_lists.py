@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from models.errors import BadRow
 from models.ids import split_key
 
 if TYPE_CHECKING:
@@ -50,9 +49,6 @@ class VenueLists:
 
         Args:
             key: The symbol's key in the table, ``source:symbol``.
-
-        Raises:
-            BadRow: The symbol's row cannot be read.
         """
         instrument = self._instruments.get(key)
         if instrument is None or instrument.rules is None:
@@ -63,11 +59,7 @@ class VenueLists:
 
     def _note(self, keys: Iterable[bytes]) -> None:
         for key in keys:
-            try:
-                instrument = self._instruments.get(key)
-            except BadRow:
-                # Who asks for this symbol is told so.
-                continue
+            instrument = self._instruments.get(key)
             if instrument is None or instrument.rules is None:
                 continue
             source, at_ms = split_key(key)[0], instrument.rules.received_ms

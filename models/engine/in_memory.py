@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from models.engine.step import Step
     from models.instruments import InstrumentFact
     from models.prices import Mark, PriceTick
-    from models.venue import Positioned
+    from models.venue import Positioned, ToldAt
 
 T = TypeVar("T")
 
@@ -188,13 +188,13 @@ class Engine:
         self.tables.take(self._references.take())
         self.valuing.refer(self._refer(key))
 
-    def told(self, key: bytes, value: bytes, *, sent_ms: int, now_ms: int) -> None:
+    def told(self, key: bytes, value: bytes, told_at: ToldAt, now_ms: int) -> None:
         """Fold what others than its venue say of an account's positions.
 
         Args:
             key: The account.
             value: The record.
-            sent_ms: The record's own time, Unix ms.
+            told_at: Where it stands, and its own time.
             now_ms: The instant, Unix ms.
 
         Raises:
@@ -204,7 +204,7 @@ class Engine:
         if notices is None:
             msg = f"expected an account of a venue of whose positions others tell, found {key!r}"
             raise BadRecord(msg)
-        found = notices.fold(key, (notices.read(key, value, sent_ms, now_ms),))
+        found = notices.fold(key, (notices.read(key, value, told_at, now_ms),))
         if isinstance(found, Write):
             self.tables.put(found)
 

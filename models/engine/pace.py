@@ -28,7 +28,7 @@ class Pace:
     and at least every ``max_age_s``. Where more wait than that allows, they are shown as often as they have been: a
     bound that cannot be kept would be none.
 
-    ``cost_s`` is the processor time of one account.
+    ``cost_s`` is the processor time of one account; turns in which it was not measured leave it as it is.
 
     Args:
         max_age_s: The bound as long as it can be kept.
@@ -41,16 +41,16 @@ class Pace:
         self._waiting_since_s: float | None = None
         self.cost_s = _COST_S
 
-    def valued(self, accounts: int, worked_s: float, now_s: float, *, do_more_wait: bool) -> None:
+    def valued(self, accounts: int, worked_s: float | None, now_s: float, *, do_more_wait: bool) -> None:
         """Learn from a turn what valuing an account costs, and how long accounts wait for each other.
 
         Args:
             accounts: How many were valued, >= 0.
-            worked_s: The processor time that they took, in s.
+            worked_s: The processor time that they took, in s; None where that was not measured.
             now_s: The instant, in s, by a clock that is always the same.
             do_more_wait: Whether any account still waits.
         """
-        if accounts:
+        if accounts and worked_s is not None:
             self.cost_s += _WEIGHT * (worked_s / accounts - self.cost_s)
         if self._waiting_since_s is not None:
             took_s = now_s - self._waiting_since_s

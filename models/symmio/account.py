@@ -7,26 +7,32 @@ made it, so it is the same after the same records, however often they were deliv
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
-import orjson
 
 from models.account_events import AccountCheckpoint, RolledBack, Transaction
-from models.errors import BadRecord, BadRow
+from models.codec import decode_order, encode_body
+from models.errors import BadRecord
 from models.symmio.abi import BadLog, decode_log
+from models.symmio.account_columns import (
+    Suspect,
+    quote_body,
+    read_account_columns,
+    read_finished_columns,
+    state_body,
+    undo_body,
+)
 from models.symmio.account_size import CAUSE_CHARACTERS_MAX, size_at_most
 from models.symmio.draft import BadFold
 from models.symmio.events import AddAccount, MarketSettings, OtherEvent
 from models.symmio.fold import fold
-from models.symmio.holding import BucketCells, Holding, OpenPosition, PendingQuote
-from models.symmio.state import EMPTY, ZERO_ADDRESS, AccountState, Balances, Quote, state_of_checkpoint
-from models.symmio.state_codec import decode_quote, decode_state, decode_undo, encode_quote, encode_state, encode_undo
+from models.symmio.holding import Holding, OpenPosition, PendingQuote
+from models.symmio.state import EMPTY, ZERO_ADDRESS, AccountState, Quote, state_of_checkpoint
+from models.symmio.symmio_row_bodies import AccountBody, FinishedQuoteBody
 from models.symmio.undo import Undo, diff, revert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from models.chain_records import Checkpoint, LogOffset, RawLog
     from models.symmio.events import AccountEvent
 
@@ -37,9 +43,6 @@ kB. Undo may take more where many quotes change in many blocks: ``ROW_MAX_BYTES`
 ROW_MAX_BYTES = 900_000
 """The greatest size of a row's body. The broker takes records of 1 MB: the rest is for the key, the head, and the cause
 that makes a row of this size suspect. A larger row could never be written, and its partition would not go on."""
-
-Suspect = tuple[str, "LogOffset"]
-"""Why an account is frozen, and the log offset of the record that could not be folded."""
 
 _replace = msgspec.structs.replace
 
@@ -97,8 +100,7 @@ class AccountRow(msgspec.Struct, frozen=True):
             name=state.name,
             liquidating=state.liquidating,
             balances=state.balances,
-            allocated_by={party_b: bucket.allocated for party_b, bucket in state.party_b.items()},
-            buckets={party_b: _bucket_cells(state.party_b[party_b]) for party_b in sorted(state.party_b)},
+            buckets={party_b: state.party_b[party_b] for party_b in sorted(state.party_b)},
             positions=tuple(
                 OpenPosition(
                     quote.quote_id,
@@ -346,7 +348,7 @@ def _expect_bounded(state: AccountState) -> None:
 def _expect_record(row: AccountRow) -> None:
     if size_at_most(row) <= ROW_MAX_BYTES:
         return
-    size = len(orjson.dumps(encode_account(row)))
+    size = len(encode_body(encode_account(row)))
     if size > ROW_MAX_BYTES:
         msg = (
             f"expected a row of at most {ROW_MAX_BYTES} bytes with {len(row.state.quotes)} quotes and what undoes "
@@ -367,85 +369,51 @@ def _above(undo: tuple[BlockUndo, ...], final: int) -> tuple[BlockUndo, ...]:
     return undo if not undo or undo[0].block > final else tuple(entry for entry in undo if entry.block > final)
 
 
-def _bucket_cells(bucket: Balances) -> BucketCells:
-    cva, lf, party_amm, party_bmm = map(str, bucket.locked)
-    pending_cva, pending_lf, pending_amm, pending_bmm = map(str, bucket.pending)
-    return str(bucket.allocated), (cva, lf, party_amm, party_bmm), (pending_cva, pending_lf, pending_amm, pending_bmm)
-
-
-def encode_account(row: AccountRow) -> dict[str, Any]:
+def encode_account(row: AccountRow) -> AccountBody:
     """Make the body of a row of the ``accounts`` table; the version is not part of it."""
-    return {
-        "applied": row.applied,
-        "block": row.block,
-        "time_s": row.time_s,
-        "state": encode_state(row.state),
-        "undo": [
-            {
-                "block": entry.block,
-                "row_block": entry.row_block,
-                "row_time_s": entry.row_time_s,
-                "row_suspect": entry.row_suspect,
-                **encode_undo(entry.undo),
-            }
+    return AccountBody(
+        applied=row.applied,
+        block=row.block,
+        time_s=row.time_s,
+        state=state_body(row.state),
+        undo=[
+            undo_body(entry.block, entry.undo, entry.row_block, entry.row_time_s, entry.row_suspect)
             for entry in row.undo
         ],
-        "suspect": row.suspect,
-    }
+        suspect=row.suspect,
+    )
 
 
-def decode_account(body: Mapping[str, Any], version: int) -> AccountRow:
-    """Read the body of a row of the ``accounts`` table.
+def decode_account(row: bytes) -> AccountRow:
+    """Read a row of the ``accounts`` table.
 
     Raises:
-        BadRow: ``body`` is not the body of such a row.
+        BadRow: It is none.
     """
-    try:
-        return AccountRow(
-            applied=_position(body["applied"]),
-            version=version,
-            block=body["block"],
-            time_s=body["time_s"],
-            state=decode_state(body["state"]),
-            undo=tuple(
-                BlockUndo(
-                    entry["block"],
-                    decode_undo(entry),
-                    entry["row_block"],
-                    entry["row_time_s"],
-                    _suspect(entry["row_suspect"]),
-                )
-                for entry in body["undo"]
-            ),
-            suspect=_suspect(body["suspect"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"expected the body of an account's row, found {body!r:.200} ({error!r})"
-        raise BadRow(msg) from error
+    columns = read_account_columns(row)
+    return AccountRow(
+        applied=columns.applied,
+        version=decode_order(row)[1],
+        block=columns.block,
+        time_s=columns.time_s,
+        state=columns.state.state(),
+        undo=tuple(
+            BlockUndo(entry.block, entry.undo(), entry.row_block, entry.row_time_s, entry.row_suspect)
+            for entry in columns.undo
+        ),
+        suspect=columns.suspect,
+    )
 
 
-def encode_finished(quote: Quote, row: AccountRow) -> dict[str, Any]:
+def encode_finished(quote: Quote, row: AccountRow) -> FinishedQuoteBody:
     """Make the body of a row of ``quote-history``: the quote's last state, and the log offset at which it ended."""
-    return {"quote": encode_quote(quote), "position": row.applied}
+    return FinishedQuoteBody(quote_body(quote), row.applied)
 
 
-def decode_finished(body: Mapping[str, Any]) -> Quote:
-    """Read the quote out of the body of a row of ``quote-history``.
+def decode_finished(row: bytes) -> Quote:
+    """Read the quote out of a row of ``quote-history``.
 
     Raises:
-        BadRow: ``body`` is not the body of such a row.
+        BadRow: It is none.
     """
-    try:
-        return decode_quote(body["quote"])
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"expected the body of a finished quote, found {body!r:.200} ({error!r})"
-        raise BadRow(msg) from error
-
-
-def _position(body: list[int]) -> LogOffset:
-    offset, index = body
-    return offset, index
-
-
-def _suspect(body: tuple[str, list[int]] | None) -> Suspect | None:
-    return None if body is None else (body[0], _position(body[1]))
+    return read_finished_columns(row).quote

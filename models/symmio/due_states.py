@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from models.engine.stored_rows import StoredRows
     from models.symmio.account import AccountRow
     from models.symmio.engine_states import EngineState
-    from models.venue import Change
+    from models.venue import Change, ToldAt
 
 _WAITS = re.compile(rb'"due_ms":\d')
 _OFF, _GAPS = "off", "gaps"
@@ -92,13 +92,13 @@ class DueStates:
         """What a rollback changes in an account that it concerns."""
         return partial(without_blocks_above, ancestor=record.ancestor, position=record.position)
 
-    def read(self, key: bytes, value: bytes, sent_ms: int, now_ms: int) -> Change:
+    def read(self, key: bytes, value: bytes, told_at: ToldAt, now_ms: int) -> Change:
         """What an engine's record changes in the row of the account that it is about.
 
         Args:
             key: The record's key.
             value: The record.
-            sent_ms: The record's own time, Unix ms.
+            told_at: Where it stands, and its own time.
             now_ms: The instant, Unix ms.
 
         Raises:
@@ -110,19 +110,20 @@ class DueStates:
         if deployment not in self._modes:
             msg = f"expected a key of a configured deployment, found {key!r}; add [deployments.{deployment}]"
             raise BadRecord(msg)
-        return self.of_engine(key, state, sent_ms, now_ms)
+        return self.of_engine(key, state, told_at, now_ms)
 
-    def of_engine(self, key: bytes, state: EngineState, sent_ms: int, now_ms: int) -> Change:
+    def of_engine(self, key: bytes, state: EngineState, told_at: ToldAt, now_ms: int) -> Change:
         """What an engine's record changes.
 
         Args:
             key: The account.
             state: The record.
-            sent_ms: The record's own time, Unix ms.
+            told_at: Where it stands, and its own time.
             now_ms: The instant, Unix ms.
         """
         gaps = self._modes.get(split_key(key)[0]) == _GAPS
-        return partial(with_engine_state, state=state, fresh=now_ms - sent_ms <= YOUNG_MS, gaps=gaps)
+        made = {"at_ms": now_ms, "partition": told_at.partition, "offset": told_at.offset}
+        return partial(with_engine_state, state=state, made=made, fresh=now_ms - told_at.sent_ms <= YOUNG_MS, gaps=gaps)
 
     def fold(self, key: bytes, changes: Iterable[Change]) -> Write | RowId:
         """Fold changes into an account's row; one that cannot be read is made anew of them.

@@ -41,6 +41,11 @@ class TickRef(NamedTuple):
     offset: int
     event_ms: int
 
+    @property
+    def event(self) -> tuple[str, int]:
+        """The event itself, wherever its tick stands: the source's key, and when it was, Unix ms by the venue."""
+        return self.key, self.event_ms
+
 
 class FrozenMarket(msgspec.Struct, frozen=True):
     """A market's terms for one epoch: the mark, its key, the exchange's rate, and our rates for longs and shorts.
@@ -58,10 +63,19 @@ class FrozenMarket(msgspec.Struct, frozen=True):
     rate_tick: TickRef | None = None
     interval_s: int | None = None
 
-    def is_same(self, other: FrozenMarket) -> bool:
-        """Whether a charge by either is the same, and, where both name ticks, is so by the same ticks."""
-        ticks = self.mark_tick == other.mark_tick and self.rate_tick == other.rate_tick
-        return self.terms == other.terms and (ticks or None in (self.mark_tick, other.mark_tick))
+    def is_same(self, other: FrozenMarket, *, by_offset: bool) -> bool:
+        """Whether a charge by either is the same, and, where both name ticks, is so by the same ticks.
+
+        Args:
+            other: The other one.
+            by_offset: Whether the ticks of both are of one topic. In a copy of it they stand at other offsets.
+        """
+        if self.terms != other.terms or None in (self.mark_tick, other.mark_tick):
+            return self.terms == other.terms
+        pairs = (self.mark_tick, other.mark_tick), (self.rate_tick, other.rate_tick)
+        if by_offset:
+            return all(one == told for one, told in pairs)
+        return all((one and one.event) == (told and told.event) for one, told in pairs)
 
     @property
     def terms(self) -> Terms:
@@ -76,6 +90,7 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
     ``left_out`` has the markets with open quotes that are not charged, each with the reason. ``accounts`` is the number
     of ``Plan`` records of the epoch. ``party_b`` is the hedger, empty in records of before there could be several. The
     epoch is ``final`` once no block that may still leave the chain can change its plans, and all its outcomes are so.
+    ``ticks_topic`` is the topic that the offsets of its ticks are of, empty in records of before it was named.
     """
 
     epoch: Epoch
@@ -88,6 +103,7 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
     accounts: int
     party_b: str = ""
     final: bool = False
+    ticks_topic: str = ""
 
     @property
     def window(self) -> Window:
@@ -128,6 +144,7 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     ``state`` is ``sent`` from before the first one goes to a node, then ``mined``, ``reverted``, ``cancelled`` where a
     transfer of nothing took the nonce, or ``lost`` where somebody else's transaction seems to have taken it. It may
     change until it is ``final``, which is when the block that used the nonce is as deep as the deployment's finality.
+    After ``expires_s`` the contract does not take the signature that they carry; None where that is not known.
     ``raw`` is the one that was signed last. ``hashes`` are those of the charges, ``cancels`` those of transfers of
     nothing. After ``closes_s``, in the chain's time, the charges are of no use. ``signed_s`` is the chain's time when
     the first one was signed, ``gas`` its limit. ``worst_wei`` is the most that any of them can cost, of which
@@ -153,6 +170,7 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     gas_used: int | None = None
     gas: int = 0
     signed_s: int = 0
+    expires_s: int | None = None
     worst_wei: str = "0"
     data_wei: str = "0"
     cost_wei: str | None = None

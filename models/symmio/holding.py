@@ -1,6 +1,6 @@
 """The part of an account's row that a valuation needs: balances, buckets with parties B, open and pending quotes.
 
-A valuation reads it straight out of the encoded row, which costs a quarter of decoding the whole state for the fold.
+A valuation reads it straight out of the encoded row, without what only the fold needs: undo, and most of a quote.
 """
 
 from __future__ import annotations
@@ -8,13 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-import orjson
 
+from models.body_reader import columns_reader
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
-from models.codec import ORDER_BYTES
-from models.errors import BadRow
-from models.symmio.state import EMPTY, OPEN_STATUSES, PENDING_STATUSES, ZERO_ADDRESS, Balances, Locked, PositionType
-from models.symmio.state_codec import encode_state
+from models.symmio.account_columns import Bucket, Suspect, read_account_columns
+from models.symmio.state import EMPTY, OPEN_STATUSES, PENDING_STATUSES, ZERO_ADDRESS, Balances, PositionType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,17 +48,13 @@ class PendingQuote(NamedTuple):
     quantity: int
 
 
-BucketCells = tuple[str, tuple[str, str, str, str], tuple[str, str, str, str]]
-"""A party B's bucket with an account, as decimal texts of a row: allocated, locked values, pending values."""
-
-
 class Holding(NamedTuple):
     """What an account holds as of ``applied``. Amounts and prices are 1e18-scaled.
 
     ``owner``, ``multi_account`` and ``name`` are those of its AddAccount event. ``buckets`` has the bucket of each
-    party B with the account, in order of the parties' addresses, and ``allocated_by`` what is allocated in each.
-    ``positions`` and ``pending_quotes`` are in order of their quote ids. ``unsettled`` says whether a rollback can
-    still change the row, or a watermark still remove one of its finished quotes.
+    party B with the account, in order of the parties' addresses. ``positions`` and ``pending_quotes`` are in order of
+    their quote ids. ``unsettled`` says whether a rollback can still change the row, or a watermark still remove one of
+    its finished quotes.
     """
 
     applied: LogOffset
@@ -75,8 +69,7 @@ class Holding(NamedTuple):
     name: str | None
     liquidating: bool
     balances: Balances
-    allocated_by: Mapping[str, int]
-    buckets: Mapping[str, BucketCells]
+    buckets: Mapping[str, Balances]
     positions: tuple[OpenPosition, ...]
     pending_quotes: tuple[PendingQuote, ...]
 
@@ -84,14 +77,14 @@ class Holding(NamedTuple):
 class _QuoteCells(msgspec.Struct):
     quote_id: int
     symbol_id: int
-    position_type: int
+    position_type: PositionType
     status: int
     party_b: str
     whitelist: tuple[str, ...]
-    requested_open_price: str
-    opened_price: str
-    quantity: str
-    closed_amount: str
+    requested_open_price: int
+    opened_price: int
+    quantity: int
+    closed_amount: int
     terminal_block: int | None
 
 
@@ -100,8 +93,8 @@ class _StateCells(msgspec.Struct):
     multi_account: str | None
     name: str | None
     liquidating: bool
-    balances: BucketCells
-    party_b: dict[str, BucketCells]
+    balances: Bucket
+    party_b: dict[str, Bucket]
     quotes: list[_QuoteCells]
 
 
@@ -111,13 +104,10 @@ class _RowCells(msgspec.Struct):
     time_s: int
     state: _StateCells
     undo: list[msgspec.Raw]
-    suspect: msgspec.Raw
+    suspect: Suspect | None
 
 
-_decoder = msgspec.json.Decoder(_RowCells)
-_NONE = b"null"
-_SIDES = tuple(PositionType)
-_EMPTY_STATE = orjson.loads(orjson.dumps(encode_state(EMPTY)))
+_read_cells = columns_reader("accounts", _RowCells)
 
 
 def decode_holding(value: bytes, version: int) -> Holding:
@@ -130,45 +120,25 @@ def decode_holding(value: bytes, version: int) -> Holding:
     Raises:
         BadRow: ``value`` is not a row of an account.
     """
-    body = memoryview(value)[ORDER_BYTES:]
-    try:
-        cells = _decoder.decode(body)
-        state = cells.state
-        return Holding(
-            applied=cells.applied,
-            version=version,
-            block=cells.block,
-            time_s=cells.time_s,
-            is_suspect=bytes(cells.suspect) != _NONE,
-            # Equal states encode to equal cells, so an empty state is found without decoding every state.
-            is_no_account=cells.block == -1 and orjson.loads(body)["state"] == _EMPTY_STATE,
-            unsettled=bool(cells.undo) or any(quote.terminal_block is not None for quote in state.quotes),
-            owner=state.owner,
-            multi_account=state.multi_account,
-            name=state.name,
-            liquidating=state.liquidating,
-            balances=_balances(state.balances),
-            allocated_by={party_b: int(bucket[0]) for party_b, bucket in state.party_b.items()},
-            buckets=state.party_b,
-            positions=tuple(_position(quote) for quote in state.quotes if quote.status in OPEN_STATUSES),
-            pending_quotes=tuple(_pending(quote) for quote in state.quotes if quote.status in PENDING_STATUSES),
-        )
-    except (msgspec.DecodeError, ValueError) as error:
-        msg = f"expected a row of an account, found {value!r:.200} ({error})"
-        raise BadRow(msg) from error
-
-
-def balances_of_bucket(buckets: Mapping[str, BucketCells], party_b: str) -> Balances:
-    """Read a party B's balances with an account; nothing where it has no bucket."""
-    return _balances(buckets[party_b]) if party_b in buckets else Balances()
-
-
-def _balances(cells: BucketCells) -> Balances:
-    allocated, (cva, lf, party_amm, party_bmm), (pending_cva, pending_lf, pending_amm, pending_bmm) = cells
-    return Balances(
-        int(allocated),
-        Locked(int(cva), int(lf), int(party_amm), int(party_bmm)),
-        Locked(int(pending_cva), int(pending_lf), int(pending_amm), int(pending_bmm)),
+    cells = _read_cells(value)
+    state = cells.state
+    return Holding(
+        applied=cells.applied,
+        version=version,
+        block=cells.block,
+        time_s=cells.time_s,
+        is_suspect=cells.suspect is not None,
+        # A row of no block is rare enough to be read as a whole.
+        is_no_account=cells.block == -1 and read_account_columns(value).state.state() == EMPTY,
+        unsettled=bool(cells.undo) or any(quote.terminal_block is not None for quote in state.quotes),
+        owner=state.owner,
+        multi_account=state.multi_account,
+        name=state.name,
+        liquidating=state.liquidating,
+        balances=Balances(*state.balances),
+        buckets={party_b: Balances(*bucket) for party_b, bucket in state.party_b.items()},
+        positions=tuple(_position(quote) for quote in state.quotes if quote.status in OPEN_STATUSES),
+        pending_quotes=tuple(_pending(quote) for quote in state.quotes if quote.status in PENDING_STATUSES),
     )
 
 
@@ -176,10 +146,10 @@ def _position(quote: _QuoteCells) -> OpenPosition:
     return OpenPosition(
         quote.quote_id,
         quote.symbol_id,
-        _SIDES[quote.position_type],
+        quote.position_type,
         quote.party_b,
-        int(quote.opened_price),
-        int(quote.quantity) - int(quote.closed_amount),
+        quote.opened_price,
+        quote.quantity - quote.closed_amount,
     )
 
 
@@ -187,9 +157,9 @@ def _pending(quote: _QuoteCells) -> PendingQuote:
     return PendingQuote(
         quote.quote_id,
         quote.symbol_id,
-        _SIDES[quote.position_type],
+        quote.position_type,
         None if quote.party_b == ZERO_ADDRESS else quote.party_b,
         quote.whitelist,
-        int(quote.requested_open_price),
-        int(quote.quantity),
+        quote.requested_open_price,
+        quote.quantity,
     )

@@ -7,12 +7,19 @@ the time to, and give way when it speaks later.
 
 Whatever order the two sources come in, the states that stand in the end are the same. Only what is pushed depends on
 when it came.
+
+Each names in ``made_from`` the instant at which it last changed. One that was made of the chain says in ``at`` where
+its log stands: the offset of its block in ``chain-blocks``, in the partition of its deployment's name, the transaction
+and the log. One of the engine's names the partition and offset of the record of ``position-states-in`` that changed it
+last: all of the account's records up to that one make it.
 """
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
+
+from models.provenance import MADE_FROM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +31,7 @@ Body = dict[str, Any]
 
 ENGINE, CHAIN = "engine", "chain"
 
-# Clients ask for at most 100 at once. With the longest texts 128 states of 6 kB are 770 kB; mostly they are 45 kB.
+# Clients ask for at most 100 at once. With the longest texts 128 states of 6 kB are 770 kB; mostly they are 55 kB.
 STATES_MAX = 128
 # An engine's id goes through few actions, and one is said again for each partial fill: 115 kB a row at the most.
 _ACTIONS_MAX = 8
@@ -46,12 +53,15 @@ _SAME = {
 }
 
 
-def with_engine_state(body: Mapping[str, Any], state: EngineState, *, fresh: bool, gaps: bool) -> Mapping[str, Any]:
+def with_engine_state(
+    body: Mapping[str, Any], state: EngineState, made: Mapping[str, int], *, fresh: bool, gaps: bool
+) -> Mapping[str, Any]:
     """Fold what the engine says.
 
     Args:
         body: Body of the account's row.
         state: The engine's record.
+        made: The instant, and the record's partition and offset, as ``made_from`` has them.
         fresh: Whether it is news; what is not is never pushed.
         gaps: Whether chain-made states give way to it.
 
@@ -65,9 +75,11 @@ def with_engine_state(body: Mapping[str, Any], state: EngineState, *, fresh: boo
         older, newer = standing, {**said, "seq": count, "push": fresh and state.should_send}
     else:
         older, newer = said, standing
-    told = newer if older is None else _over(newer, older)
-    states = [*(one for one in body["states"] if one is not standing), _known(told)]
-    return _changed(body, states, gaps=gaps, count=count, quotes=_quotes(body["quotes"], told))
+    told = _known(newer if older is None else _over(newer, older))
+    if told != standing:
+        told[MADE_FROM] = made
+    states = [*(one for one in body["states"] if one is not standing), told]
+    return _changed(body, states, gaps=gaps, made=made, count=count, quotes=_quotes(body["quotes"], told))
 
 
 def with_chain_states(
@@ -80,18 +92,18 @@ def with_chain_states(
         made: The states made of them (``models.symmio.chain_states``), in the order of the chain.
         fresh: Whether they are news.
         gaps: Whether they give way to what the engine says.
-        now_ms: From when on they wait for the engine, if they are news.
+        now_ms: The instant, Unix ms; from then on they wait for the engine, if they are news.
     """
     new = [one for one in made if one["at"] > body["applied"]]
     if not new:
         return body
     until_ms = now_ms + GAP_S * 1000 if fresh and gaps else None
     numbered = [
-        _known({**one, "seq": seq, "push": fresh and not gaps, "due_ms": until_ms})
+        _known({**one, "seq": seq, "push": fresh and not gaps, "due_ms": until_ms, MADE_FROM: {"at_ms": now_ms}})
         for seq, one in enumerate(new, start=body["count"] + 1)
     ]
     states = [*body["states"], *numbered]
-    return _changed(body, states, gaps=gaps, count=numbered[-1]["seq"], applied=new[-1]["at"])
+    return _changed(body, states, gaps=gaps, made={}, count=numbered[-1]["seq"], applied=new[-1]["at"])
 
 
 def without_blocks_above(body: Mapping[str, Any], ancestor: int, position: LogOffset) -> Mapping[str, Any]:
@@ -126,7 +138,7 @@ def released(body: Mapping[str, Any], now_ms: int) -> Mapping[str, Any]:
             continue
         count += 1
         is_young = now_ms - one["modify_time"] * 1000 <= YOUNG_MS
-        states.append(_known({**one, "seq": count, "push": is_young, "due_ms": None}))
+        states.append(_known({**one, "seq": count, "push": is_young, "due_ms": None, MADE_FROM: {"at_ms": now_ms}}))
     return {**body, "count": count, "states": states} if count > body["count"] else body
 
 
@@ -171,10 +183,17 @@ def _over(newer: Body, older: Body) -> Body:
     return {**newer, **ids, "said": {action: times[action] for action in newest}}
 
 
-def _changed(body: Mapping[str, Any], states: Iterable[Body], *, gaps: bool, **changes: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+def _changed(
+    body: Mapping[str, Any],
+    states: Iterable[Body],
+    *,
+    gaps: bool,
+    made: Mapping[str, int],
+    **changes: Any,  # noqa: ANN401 - JSON
+) -> Mapping[str, Any]:
     after = {**body, **changes}
     quotes = after["quotes"]
-    known = [_with_quote(one, quotes) for one in states]
+    known = [_with_quote(one, quotes, made) for one in states]
     standing = _without_what_engine_says(known) if gaps else known
     after["states"] = sorted(standing, key=_newness, reverse=True)[:STATES_MAX]
     # A record of long ago may be too old for the row: then nothing changed, though it was counted.
@@ -192,11 +211,11 @@ def _newness(state: Mapping[str, Any]) -> tuple[int, int, list[int], str]:
     return state["modify_time"], state["create_time"], state.get("at", []), state["id"]
 
 
-def _with_quote(state: Body, quotes: Mapping[str, int]) -> Body:
-    """Give a state the quote id that its temporary one became."""
+def _with_quote(state: Body, quotes: Mapping[str, int], made: Mapping[str, int]) -> Body:
+    """Give a state the quote id that its temporary one became; ``made`` is what that was told by."""
     if "quote_id" in state or (quote_id := quotes.get(str(state["temp_quote_id"]))) is None:
         return state
-    return {**state, "quote_id": quote_id}
+    return {**state, "quote_id": quote_id, MADE_FROM: made}
 
 
 def _quotes(quotes: Mapping[str, int], state: Mapping[str, Any]) -> Mapping[str, int]:

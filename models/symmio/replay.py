@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.chain_records import Watermark
-from models.codec import decode_row
 from models.deployments import decode_deployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS, DEPLOYMENTS, QUOTE_HISTORY
@@ -60,11 +59,7 @@ class Replay:
     @property
     def rows(self) -> dict[str, AccountRow]:
         """Every account's row by its address."""
-        rows = {}
-        for key, value in self._engine.tables.items(ACCOUNTS):
-            row = decode_row(value)
-            rows[split_key(key)[1]] = decode_account(row.body, row.version)
-        return rows
+        return {split_key(key)[1]: decode_account(row) for key, row in self._engine.tables.items(ACCOUNTS)}
 
     @property
     def finished(self) -> dict[int, tuple[str, Quote]]:
@@ -78,7 +73,7 @@ class Replay:
     def _finished(self) -> Iterator[tuple[str, Quote]]:
         for key, row in self._engine.tables.items(QUOTE_HISTORY):
             account, _, _ = split_key(key)[1].partition(":")
-            yield account, decode_finished(decode_row(row).body)
+            yield account, decode_finished(row)
 
 
 def views_of(rows: Mapping[str, AccountRow], finished: Mapping[int, tuple[str, Quote]]) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from models.money import E18
-from models.symmio.holding import balances_of_bucket
+from models.symmio.account_columns import bucket_body
 from models.symmio.margin import (
     available_for_liquidation,
     party_a_available_for_quote,
     position_notional,
     position_upnl,
 )
-from models.symmio.state import PositionType
+from models.symmio.state import Balances, PositionType
 from models.valuations import (
     LIQUIDATABLE_HEDGERS,
     NO_ACCOUNT,
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from models.prices import UsedMark
     from models.symmio.holding import Holding, OpenPosition, PendingQuote
+
+_NO_BUCKET = Balances()
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -85,7 +87,8 @@ class AccountValuer:
         # Positions of one party B share what it takes no more than, so their uPnL is summed up apart.
         parties = list(dict.fromkeys(position.party_b for position in holding.positions))
         self._priced = [_Priced(position, parties.index(position.party_b)) for position in holding.positions]
-        self._caps = [holding.allocated_by.get(party_b, 0) for party_b in parties]
+        buckets = [holding.buckets.get(party_b, _NO_BUCKET) for party_b in parties]
+        self._caps = [bucket.allocated for bucket in buckets]
         # Sums over the positions that have a mark, and of uPnL by party B; a position that moves changes them.
         self._upnl = self._notional = 0
         self._upnl_by = [0] * len(parties)
@@ -100,8 +103,8 @@ class AccountValuer:
         self._available_at_zero = available_for_liquidation(holding.balances, 0)
         # A party's own uPnL is that of the account with its sign turned: beyond this it can be liquidated.
         self._limits = sorted(
-            (party_b, at, available_for_liquidation(balances_of_bucket(holding.buckets, party_b), 0))
-            for at, party_b in enumerate(parties)
+            (party_b, at, available_for_liquidation(bucket, 0))
+            for at, (party_b, bucket) in enumerate(zip(parties, buckets, strict=True))
         )
 
     def value(self, mark_of: Callable[[int], UsedMark | None], *, unsupported: bool) -> Valuation:
@@ -251,7 +254,7 @@ def _unvalued(holding: Holding, term: int) -> Body:
         "as_of_ms": holding.time_s * 1000,
         "positions": [],
         "pending_quotes": [_pending_body(quote) for quote in holding.pending_quotes],
-        "party_b": holding.buckets,
+        "party_b": {party_b: bucket_body(bucket) for party_b, bucket in holding.buckets.items()},
         "owner": holding.owner,
         "multi_account": holding.multi_account,
         "name": holding.name,

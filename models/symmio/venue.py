@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.account_events import AccountCheckpoint, Transaction, Unfoldable, decode_account_record
 from models.book_figures import Shown
-from models.codec import decode_order, decode_row, encode_body
+from models.codec import decode_order, encode_body
 from models.engine.deployment import EngineDeployment, no_prices
 from models.ids import finished_quote_key
 from models.money import E18
@@ -74,8 +74,7 @@ class Symmio:
 
     def read(self, row: bytes) -> AccountRow:
         """Read the whole account, with what undoes its last blocks."""
-        decoded = decode_row(row)
-        return decode_account(decoded.body, decoded.version)
+        return decode_account(row)
 
     def write(self, account: AccountRow) -> bytes:
         """Encode the whole account."""
@@ -108,7 +107,7 @@ class Symmio:
         return account.holding
 
     def read_held(self, row: bytes) -> Holding:
-        """The same, at a quarter of what decoding the whole account takes."""
+        """The same, without what only the fold needs."""
         return decode_holding(row, decode_order(row)[1])
 
     def reference(self, name: str, value: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.engine.step import Write
 from models.errors import BadRecord
+from models.venue import ToldAt
 from streams.kafka.partitions import expect_in_place
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class ToldAgent:
 
     def _read(self, notices: Notices[Any, Any], record: Record[bytes | None], partition: int) -> Change:
         key = record.key or b""
-        change = notices.read(key, record.value or b"", record.timestamp, self._clock.now_ms())
+        told_at = ToldAt(partition, record.offset, record.timestamp)
+        change = notices.read(key, record.value or b"", told_at, self._clock.now_ms())
         expect_in_place(key, partition, self._rows.partitions)
         return change

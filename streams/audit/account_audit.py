@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from models.chain_records import encode_chain_record
-from models.codec import decode_row
 from models.engine.tables import ACCOUNTS, WATERMARKS
 from models.errors import TidemarkError
 from models.ids import split_key
@@ -193,8 +192,7 @@ async def _accounts(settings: Settings, name: str, clock: Clock) -> dict[str, Ac
     for key, value in (await _rows(settings, ACCOUNTS, clock)).items():
         deployment, address = split_key(key)
         if deployment == name:
-            row = decode_row(value)
-            accounts[address] = decode_account(row.body, row.version)
+            accounts[address] = decode_account(value)
     return accounts
 
 

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from models.findings import Finding, Verdict, fine
 from models.freshness import HISTORY_MS
 from models.heartbeats import HISTORY_KEY, HistoryBeat, PricesBeat, prices_key, worker_key
+from streams.kafka.committed import read_committed
 from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
@@ -120,7 +121,7 @@ async def check_lag(settings: Settings) -> Finding:
     admin = AIOKafkaAdminClient(**client_arguments(settings.bootstrap))
     try:
         await admin.start()
-        committed = await admin.list_consumer_group_offsets(settings.app_id)
+        committed = await read_committed(admin, settings.app_id)
     finally:
         await admin.close()
     if not committed:

@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 # Others may act for the pair at the same time, and a signature that was overtaken is fetched again. If that happens
 # more often than this in a row, it is a fault of the gateway; the account is tried again with the next pass.
 _TRIES = 6
-# The estimate does not know the transactions that others send in the same block, so there is a margin.
-_GAS_NUMERATOR, _GAS_DENOMINATOR = 5, 4
+# Others may act for a pair in each block, and have each of its charges revert at the signer's cost.
+_REVERTS = 12
 # A revert reason with one of these words is about the pair, its signature or the whole deployment: no quote is to
 # blame.
 _NOT_A_QUOTES = ("paus", "liquidat", "solven", "muon", "signature", "expired", "nonce", "suspend", "emergency")
@@ -48,6 +48,9 @@ _NOT_TAKEN = (
 )
 # The epoch was frozen, so its window had opened before.
 _NOT_OPENED = "its window is not open yet: the block that opened it has left the chain"
+
+_UNSURE = "endpoints differ about it"
+_REVERTED = "its charge reverted alone in block {}, and no two endpoints say why"
 
 CHANGED = "its market has other funding epochs since this one began"
 """Why a quote is not charged whose market was changed: the contract would take that for one of the new epochs."""
@@ -81,6 +84,13 @@ class Charged(NamedTuple):
     due: Due
     quote: ChainQuote
     charge: Charge
+
+
+class Attempt(NamedTuple):
+    """A charge that was sent: what it charged, and the contract's own nonces of the pair then."""
+
+    charges: tuple[Charge, ...]
+    nonces: tuple[int, int]
 
 
 class Progress:
@@ -208,6 +218,7 @@ class AccountCharges:
         _expect_agreement(contradicted)
 
     async def _charge(self, batch: Sequence[Due], held_up: dict[int, str]) -> None:
+        reverted: Attempt | None = None
         for _ in range(_TRIES):
             batch = [
                 due
@@ -222,6 +233,9 @@ class AccountCharges:
                     raise
                 held_up |= refused
                 continue
+            unsure = {due.quote_id: _UNSURE for due in batch if due.quote_id not in pair.quotes}
+            held_up |= unsure
+            batch = [due for due in batch if due.quote_id not in unsure]
             contradicted = await self._contradicted(batch, pair.quotes)
             moment = await self._chain.moment({due.symbol_id: due.kind for due in batch})
             charged, gone = self._decide(batch, pair.quotes, moment.now_s, contradicted)
@@ -234,19 +248,19 @@ class AccountCharges:
             if not charged:
                 _expect_agreement(contradicted)
                 return
-            if pair.liquidating:
-                msg = "the account is under liquidation"
-                raise AccountFault(msg)
-            signature = await self._signature(pair.valid_s)
-            _expect_passing(charged, signature, pair.valid_s)
-            self._expect_solvent(charged, pair, signature)
+            signature = await self._signature(charged, pair)
             data = self._data(charged, signature)
             reason = await self._refusal(data)
             if reason is not None:
                 await self._blame(charged, pair, signature, reason)
                 continue
+            attempt = Attempt(tuple(one.charge for one in charged), pair.nonces)
+            if attempt == reverted and not await self._has_moved(pair):
+                await self._divide(charged, held_up)
+                return
+            self._expect_few_reverts(charged)
             try:
-                state = await self._send(charged, data, pair)
+                state = await self._send(charged, data, pair.last_s(signature))
             except TooMuchGas:
                 if len(charged) == 1:
                     raise
@@ -261,6 +275,9 @@ class AccountCharges:
                     self._progress[one.due.epoch].paid.add(one.due.quote_id)
                 _expect_agreement(contradicted)
                 return
+            # One whose signature may have expired before reverted for that.
+            is_in_time = await self._chain.agreed_time_s() <= pair.last_s(signature)
+            reverted = attempt if state is State.REVERTED and is_in_time else None
         msg = f"expected a batch to be mined within {_TRIES} tries, found it overtaken each time"
         raise AccountFault(msg)
 
@@ -321,13 +338,18 @@ class AccountCharges:
                     progress.free.add(due.quote_id)
         return charged, gone
 
-    async def _signature(self, valid_s: int) -> PairSignature:
+    async def _signature(self, charged: Sequence[Charged], pair: Pair) -> PairSignature:
+        if pair.liquidating:
+            msg = "the account is under liquidation"
+            raise AccountFault(msg)
         signature = await self._muon.sign(self._party_a, self._route.party_b)
         now_s = await self._chain.agreed_time_s()
-        if now_s > signature.timestamp_s + valid_s:
+        if now_s > pair.last_s(signature):
             age_s = now_s - signature.timestamp_s
-            msg = f"expected a signature of the last {valid_s} s, found one of {age_s} s ago"
+            msg = f"expected a signature of the last {pair.valid_s} s, found one of {age_s} s ago"
             raise AccountFault(msg)
+        _expect_passing(charged, pair.last_s(signature))
+        self._expect_solvent(charged, pair, signature)
         return signature
 
     def _expect_solvent(self, charged: Sequence[Charged], pair: Pair, signature: PairSignature) -> None:
@@ -362,7 +384,7 @@ class AccountCharges:
             if self._eligibility(one.due, quotes[one.due.quote_id]) is not Eligibility.DUE:
                 # It was closed or paid since it was read: the next try says so of it.
                 continue
-            if not await self._chain.is_refused(self._route.party_b, self._data([one], signature)):
+            if not await self._chain.is_refused(*self._as_party_b(self._data([one], signature))):
                 # Others would take it: the endpoint that refused has an old state. It is tried again.
                 _log.warning("quote refused by an old state party_a=%s quote=%d", self._party_a, one.due.quote_id)
                 continue
@@ -384,42 +406,65 @@ class AccountCharges:
     async def _is_overtaken(self, pair: Pair) -> bool:
         return await self._chain.nonces(self._party_a, self._route.party_b) != pair.nonces
 
-    async def _send(self, charged: Sequence[Charged], data: bytes, pair: Pair) -> State | None:
+    async def _has_moved(self, pair: Pair) -> bool:
+        return await self._chain.has_moved(self._party_a, self._route.party_b, pair.nonces)
+
+    async def _divide(self, charged: Sequence[Charged], held_up: dict[int, str]) -> None:
+        """Go on in halves after a charge reverted for no reason that is known, and give up on what reverted alone."""
+        if len(charged) == 1:
+            due = charged[0].due
+            # Where a fork has taken it away meanwhile, it is sent again as it is.
+            for record in self._sender.reverts(self._party_a, {due.epoch})[-1:]:
+                _log.warning("charge reverted party_a=%s quote=%d block=%s", self._party_a, due.quote_id, record.block)
+                self._progress[due.epoch].culprits[due.quote_id] = _REVERTED.format(record.block)
+            return
+        dues = [one.due for one in charged]
+        half = len(dues) // 2
+        await self._charge(dues[:half], held_up)
+        await self._charge(dues[half:], held_up)
+
+    def _expect_few_reverts(self, charged: Sequence[Charged]) -> None:
+        """Expect that charging the account has not come to nothing so often that it is not to be paid for any more."""
+        reverts = len(self._sender.reverts(self._party_a, {one.due.epoch for one in charged}))
+        if reverts >= _REVERTS:
+            msg = f"expected fewer than {_REVERTS} of the account's charges to revert in an epoch, found {reverts}"
+            raise AccountFault(msg)
+
+    async def _send(self, charged: Sequence[Charged], data: bytes, expires_s: int) -> State | None:
         to, wrapped = self._route.wrap(data)
-        try:
-            gas = await self._chain.estimate_gas(self._route.signer, to, wrapped)
-        except Reverted as error:
-            if await self._is_overtaken(pair):
-                return None
-            msg = f"expected {to} to take the signer's call, which the Diamond would, found: {error}"
-            raise AccountFault(msg) from error
         purpose = Purpose(
             self._party_a,
             tuple(cells_of(one.charge, one.due.epoch, one.due.symbol_id) for one in charged),
             min(one.due.window.closes_s for one in charged),
             sum(abs(moved_to_party_b([(one.quote, one.charge)])) for one in charged),
+            expires_s,
         )
-        return await self._sender.send(to, wrapped, gas * _GAS_NUMERATOR // _GAS_DENOMINATOR, purpose)
+        try:
+            return await self._sender.send(to, wrapped, purpose)
+        except Reverted as error:
+            if await self._refusal(data) is not None:
+                # Something has changed since: the next try finds what.
+                return None
+            msg = f"expected {to} to take the signer's call, which the Diamond would, found: {error}"
+            raise AccountFault(msg) from error
 
     async def _refusal(self, data: bytes) -> str | None:
         """Find out why the Diamond would refuse a call; None where it would not."""
-        try:
-            await self._chain.simulate(self._route.party_b, data)
-        except Reverted as error:
-            return str(error)
-        return None
+        return await self._chain.refusal(*self._as_party_b(data))
+
+    def _as_party_b(self, data: bytes) -> tuple[str, str, bytes]:
+        return self._route.party_b, self._route.diamond, data
 
     def _data(self, charged: Sequence[Charged], signature: PairSignature) -> bytes:
         return charge_data(self._party_a, [one.charge for one in charged], signature)
 
 
-def _expect_passing(charged: Sequence[Charged], signature: PairSignature, valid_s: int) -> None:
-    """Expect the signature to expire before the contract takes a charge for the next epoch.
+def _expect_passing(charged: Sequence[Charged], last_s: int) -> None:
+    """Expect a signature to expire, which it does after ``last_s``, before the contract takes the next epoch's charges.
 
     However long the chain stands still with a charge in its pool, and whoever is there to take it back, it never pays
     another epoch then. Replacements carry the same signature.
     """
-    last_s = signature.timestamp_s + valid_s
     next_s = min(one.due.epoch.next_opens_s for one in charged)
     if last_s >= next_s:
         msg = (

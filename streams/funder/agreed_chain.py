@@ -14,8 +14,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from models.symmio.funding_plan import LATE_S
+from streams.funder.agreement import ENOUGH, agreed, highest_agreed, is_agreed
 from streams.funder.chain_errors import NodeDown, answered_in_time, reverted
+from streams.funder.clocks import REMEMBERED_S, Clocks, times_of
 from streams.funder.node_questions import LATEST, PENDING, read_next_s, receipts_of
 from streams.node.answers import read_block_number, read_number, read_time_s
 from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow, RateLimited, RpcError
@@ -23,18 +24,17 @@ from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow, RateLimit
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from models.symmio.funding_plan import Window
+    from streams.funder.clocks import Times
     from streams.node.answers import Receipt
     from streams.node.endpoints import Node
     from streams.node.rpc import Call
+    from streams.process.clock import Clock
 
 _log = logging.getLogger(__name__)
 
 K = TypeVar("K")
 T = TypeVar("T")
 
-ENOUGH = 2
-"""So many endpoints make something so."""
 # A pass waits so long for an endpoint that hangs, and then does without it: for 4 s at first, half a minute in the end.
 _SAID_WITHIN_S = 2.5
 _SILENT_S = (4.0, 30.0)
@@ -42,10 +42,6 @@ _SILENT_S = (4.0, 30.0)
 _A_PART = 25
 # Backends of one endpoint, and endpoints, differ by a block or two all the time.
 _WELL_BEHIND_BLOCKS = 5
-# One that does not answer for a moment is not forgotten: the others do not decide alone what is for good.
-_REMEMBERED_S = 60.0
-# So far no single clock leaps: each window that it passes is told of as missed.
-_LEAP_S = 7 * 86_400
 # The time of an endpoint's head passes as time does, within a factor of two, over so many seconds.
 _PACE_OVER_S = 30.0
 
@@ -55,21 +51,6 @@ class Head(NamedTuple):
 
     block: int
     nonce: int
-
-
-class Times(NamedTuple):
-    """The time that the next block would have, Unix s, by what endpoints say.
-
-    ``agreed_s`` has come, and it is not before ``earliest_s`` nor after ``latest_s``, whatever a single one says.
-    """
-
-    agreed_s: int
-    earliest_s: int
-    latest_s: int
-
-    def are_within(self, window: Window) -> bool:
-        """Whether a window is open for sure."""
-        return window.opens_s <= self.earliest_s and self.latest_s <= window.closes_s
 
 
 class Sight(NamedTuple):
@@ -101,11 +82,12 @@ class Sights(NamedTuple):
     def receipt(self, hashes: Collection[str]) -> Receipt | None:
         """Find the receipt of any of some transactions, which they all but one may miss.
 
-        The one that two endpoints have comes first, then that two have none, then whatever there is.
+        The one that two endpoints have comes first, then that two have none, then whatever there is. Of those that are
+        the same, it is one that says the most.
         """
         found = [self._receipt_of(one, hashes) for one in self.told]
         there = [one for one in found if one is not None]
-        for receipt in there:
+        for receipt in sorted(there, key=lambda one: (one.succeeded is None, one.cost_wei is None)):
             if is_agreed(_is_same(receipt, other) for other in found):
                 return receipt
         if len(self.told) > ENOUGH and is_agreed(one is None for one in found):
@@ -136,9 +118,10 @@ class AgreedChain:
 
     Args:
         node: The endpoints.
+        clock: Ours; it tells which of two that are far apart is near it.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, clock: Clock) -> None:
         self._node = node
         self._paces: dict[str, _Pace] = {}
         # Until when an endpoint is not asked, and for how long that is in all.
@@ -149,10 +132,7 @@ class AgreedChain:
         self._out_of_step: set[str] = set()
         # When an endpoint had its say last, and what its clock was then.
         self._heard_s: dict[str, float] = {}
-        self._clocks: dict[str, tuple[int, float]] = {}
-        self._are_apart = False
-        # The time that was agreed on last, and when that was.
-        self._agreed_s: tuple[int, float] | None = None
+        self._clocks = Clocks(node.deployment, clock)
         self._agreed_block = -1
         self._advanced_s = 0.0
 
@@ -162,9 +142,9 @@ class AgreedChain:
 
         In the first minute every endpoint counts as heard, but for those that are out of step.
         """
-        if self._began_s is not None and _now_s() - self._began_s < _REMEMBERED_S:
+        if self._began_s is not None and _now_s() - self._began_s < REMEMBERED_S:
             return min(ENOUGH, max(1, self._node.endpoints - len(self._out_of_step)))
-        heard = sum(_now_s() - heard_s < _REMEMBERED_S for heard_s in self._heard_s.values())
+        heard = sum(_now_s() - heard_s < REMEMBERED_S for heard_s in self._heard_s.values())
         return min(ENOUGH, max(1, heard))
 
     def agree(self, said: Iterable[bool]) -> bool:
@@ -182,7 +162,7 @@ class AgreedChain:
         Raises:
             NodeDown: No endpoint answers, or fewer did within the last minute than can say it.
         """
-        return self._times_of(await self._told_times())
+        return self._clocks.times(await self._told_times(), self.enough)
 
     async def agreed_time_s(self) -> int:
         """The time that the next block has by two endpoints at least, Unix s.
@@ -274,7 +254,7 @@ class AgreedChain:
 
         Raises:
             NodeDown: No endpoint answers.
-            Reverted: A contract refuses one of the calls at every endpoint that answers.
+            Reverted: A contract refuses one of the calls by what two endpoints say, or all that answer.
         """
         return list((await self._by_label(calls, read)).values())
 
@@ -300,10 +280,12 @@ class AgreedChain:
     async def _by_label(self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]) -> dict[str, T]:
         """What each endpoint answers that has a say, by its label; raises what ``_of_each`` does."""
         said = await self._said_by_each(calls, read)
-        answers = {label: one for label, one in said.items() if not isinstance(one, CallReverted)}
-        if not answers:
-            raise reverted(next(one for one in said.values() if isinstance(one, CallReverted)))
-        return answers
+        if is_agreed(isinstance(one, CallReverted) for one in said.values()):
+            refusals = [reverted(one) for one in said.values() if isinstance(one, CallReverted)]
+            # A reason that one endpoint alone tells may be made up.
+            reason = agreed([str(one) for one in refusals])
+            raise next((one for one in refusals if str(one) == reason), refusals[0])
+        return {label: one for label, one in said.items() if not isinstance(one, CallReverted)}
 
     async def _said_by_each(
         self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]
@@ -341,42 +323,6 @@ class AgreedChain:
     async def _told_times(self) -> dict[str, int]:
         return await self._by_label([PENDING], lambda latest, results: read_next_s(latest.time_s, *results))
 
-    def _times_of(self, told: Mapping[str, int]) -> Times:
-        """Find the time, by the clocks of endpoints that answer, and of those that did within the last minute.
-
-        Raises:
-            NodeDown: These are fewer than can say it, or the only one leaps.
-        """
-        now_s = _now_s()
-        self._clocks |= {label: (time_s, now_s) for label, time_s in told.items()}
-        clocks = {
-            label: time_s + int(now_s - told_s)
-            for label, (time_s, told_s) in self._clocks.items()
-            if now_s - told_s < _REMEMBERED_S
-        }
-        if len(clocks) < self.enough:
-            msg = f"expected {self.enough} endpoints to tell the time, found {', '.join(clocks)} alone"
-            raise NodeDown(msg)
-        are_apart = max(clocks.values()) - min(clocks.values()) > LATE_S
-        if are_apart and not self._are_apart:
-            _log.error(
-                "endpoints' clocks are far apart, so that windows may open or close late deployment=%s times_s=%s",
-                self._node.deployment, clocks,
-            )  # fmt: skip
-        self._are_apart = are_apart
-        times = times_of(clocks.values())
-        if len(clocks) < ENOUGH and self._agreed_s is not None:
-            agreed_s, at_s = self._agreed_s
-            expected_s = agreed_s + int(now_s - at_s)
-            if times.agreed_s > expected_s + _LEAP_S:
-                msg = (
-                    f"expected a time of within {_LEAP_S // 86_400} days of {expected_s} of one endpoint, found "
-                    f"{times.agreed_s}: configure another one, or start again where it is so"
-                )
-                raise NodeDown(msg)
-        self._agreed_s = times.agreed_s, now_s
-        return times
-
     def _note_silent(self, told: Mapping[str, object]) -> None:
         now_s = _now_s()
         for label, one in told.items():
@@ -406,7 +352,7 @@ class AgreedChain:
                 self._node.distrust(label, f"expected a head that keeps step with others', found {latest}")
                 self._out_of_step.add(label)
                 self._heard_s.pop(label, None)
-                self._clocks.pop(label, None)
+                self._clocks.forget(label)
             else:
                 counted[label] = answer
                 self._out_of_step.discard(label)
@@ -435,28 +381,18 @@ class _Pace:
             self._time_s, self._since_s = time_s, now_s
 
 
-def is_agreed(said: Iterable[bool]) -> bool:
-    """Whether two say so, or all of those that there are."""
-    votes = list(said)
-    return bool(votes) and sum(votes) >= min(ENOUGH, len(votes))
-
-
-def highest_agreed(told: Collection[int]) -> int:
-    """The highest number that two have come to, or the only one has; not empty."""
-    return sorted(told)[-min(ENOUGH, len(told))]
-
-
-def times_of(told: Collection[int]) -> Times:
-    """Find what endpoints' clocks come to; there is one at least, and each is Unix s."""
-    ascending = sorted(told)
-    agreed_s = highest_agreed(told)
-    if len(ascending) <= ENOUGH:
-        return Times(agreed_s, ascending[0], ascending[-1])
-    return Times(agreed_s, ascending[1], agreed_s)
-
-
 def _is_same(receipt: Receipt, other: Receipt | None) -> bool:
-    return other is not None and (receipt.hash, receipt.block_hash) == (other.hash, other.block_hash)
+    """Whether two endpoints tell the same of a transaction, as far as both tell it."""
+    return (
+        other is not None
+        and (receipt.hash, receipt.block_hash, receipt.gas_used) == (other.hash, other.block_hash, other.gas_used)
+        and _are_one(receipt.succeeded, other.succeeded)
+        and _are_one(receipt.cost_wei, other.cost_wei)
+    )
+
+
+def _are_one(said: int | None, other: int | None) -> bool:
+    return None in (said, other) or said == other
 
 
 def _now_s() -> float:

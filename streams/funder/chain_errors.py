@@ -3,6 +3,7 @@
 * ``ChainError``: the root; carries no URL, since that may hold a provider's key.
     * ``NodeDown``: no endpoint gave an answer that can be used.
     * ``Reverted``: a contract refused a call; its text is the contract's.
+    * ``Contradicted``: endpoints say different things, no two of them the same.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class Reverted(ChainError):
     def __init__(self, msg: str, label: str) -> None:
         super().__init__(msg)
         self.label = label
+
+
+class Contradicted(ChainError):
+    """Endpoints differ about what a charge depends on. It is asked again; configure three, so that one is outvoted."""
 
 
 def reverted(error: CallReverted) -> Reverted:

@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
-from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, highest_agreed, is_agreed
-from streams.funder.chain_errors import PATIENCE, ChainError, NodeDown, Reverted, answered_in_time, node_down
+from streams.funder.agreed_chain import AgreedChain, Head, Latest
+from streams.funder.agreement import ENOUGH, agreed, ample, highest_agreed, is_agreed
+from streams.funder.chain_errors import (
+    PATIENCE,
+    ChainError,
+    Contradicted,
+    NodeDown,
+    Reverted,
+    answered_in_time,
+    node_down,
+)
 from streams.funder.diamond_calls import call_data, read_balances, read_kind, read_numbers, read_quote, symbol_view
 from streams.funder.node_questions import FEES, PENDING, read_next_s, receipts_of
-from streams.node.answers import Receipt, each, read_bytes, read_code, read_number, read_quantity
+from streams.node.answers import Receipt, read_bytes, read_code, read_number, read_quantity
 from streams.node.contracts import is_contract
 from streams.node.rpc import BadAnswer, CallReverted, Refused, RpcError
 
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
     from streams.funder.diamond_calls import PairSignature
     from streams.node.endpoints import Node
     from streams.node.rpc import Call
+    from streams.process.clock import Clock
 
     _View = tuple[str, Sequence[str], Sequence[object]]
 
@@ -45,7 +55,8 @@ T = TypeVar("T")
 class Pair(NamedTuple):
     """A pair of parties and some of its quotes, in the state that the next transaction would find.
 
-    ``valid_s`` is for how long the contract takes a signature of the pair's uPnLs, in s.
+    ``valid_s`` is for how long the contract takes a signature of the pair's uPnLs, in s. ``quotes`` are those of which
+    endpoints do not differ.
     """
 
     nonces: tuple[int, int]
@@ -54,6 +65,10 @@ class Pair(NamedTuple):
     balances_b: Balances
     valid_s: int
     quotes: Mapping[int, ChainQuote]
+
+    def last_s(self, signature: PairSignature) -> int:
+        """Until when the contract takes a signature of the pair, Unix s."""
+        return signature.timestamp_s + self.valid_s
 
     def available(self, signature: PairSignature) -> tuple[int, int]:
         """What party A and party B have left before liquidation, at the signature's uPnLs."""
@@ -80,10 +95,11 @@ class Chain(AgreedChain):
     Args:
         node: Gives up on no endpoint; what takes it too long is ``NodeDown`` here.
         diamond: The Diamond's address.
+        clock: Ours.
     """
 
-    def __init__(self, node: Node, diamond: str) -> None:
-        super().__init__(node)
+    def __init__(self, node: Node, diamond: str, clock: Clock) -> None:
+        super().__init__(node, clock)
         self._diamond = diamond
 
     async def has_code(self, address: str) -> bool:
@@ -100,7 +116,9 @@ class Chain(AgreedChain):
             raise node_down(_GET_CODE, error) from error
 
     async def is_deployed(self, address: str) -> bool | None:
-        """Find out whether a contract is at an address now; None where too few endpoints answer to say that none is.
+        """Find out whether a contract is at an address now, unless two endpoints say that none is.
+
+        None where too few of them answer to say that.
 
         Args:
             address: The address. ``has_code`` asks for as long as it takes to be sure.
@@ -109,7 +127,7 @@ class Chain(AgreedChain):
             NodeDown: No endpoint answers.
         """
         said = await self._of_each([(_GET_CODE, [address, "latest"])], lambda _, results: read_code(results[0]))
-        if any(said):
+        if not is_agreed(not one for one in said):
             return True
         return False if len(said) >= min(ENOUGH, self._node.endpoints) else None
 
@@ -183,88 +201,142 @@ class Chain(AgreedChain):
         told = list(by_label.values())
         changed = {one for one in symbols if self.agree(found[one] != kinds[one] for _, found in told)}
         same = {one for one in symbols if is_agreed(found[one] == kinds[one] for _, found in told)}
-        now_s = self._times_of({label: time_s for label, (time_s, _) in by_label.items()}).agreed_s
+        now_s = self._clocks.times({label: time_s for label, (time_s, _) in by_label.items()}, self.enough).agreed_s
         return Moment(now_s, frozenset(changed), frozenset({*symbols} - changed - same))
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         """Read a pair of parties, and some of its quotes, as the next transaction would find them.
 
+        What is charged is made of it, so all of it is what two endpoints say, or all that answer.
+
         Args:
             party_a: Address of the account.
             party_b: Address of the hedger.
-            quote_ids: Which quotes.
+            quote_ids: Which quotes; those that endpoints differ about are left out.
+
+        Raises:
+            NodeDown: No endpoint answers.
+            Contradicted: No two endpoints say the same of the parties.
+            Reverted: The contract does not show them, or one of the quotes.
         """
 
         def read(answers: Sequence[bytes]) -> Pair:
-            nonce_a, nonce_b, stats, balances_a, balances_b, muon, *quotes = answers
+            nonce_a, nonce_b, stats, balances_a, balances_b, muon = answers
             return Pair(
                 nonces=(read_numbers(nonce_a, 1)[0], read_numbers(nonce_b, 1)[0]),
                 liquidating=bool(read_numbers(stats, 1)[0]),
                 balances_a=read_balances(balances_a),
                 balances_b=read_balances(balances_b),
                 valid_s=read_numbers(muon, 1)[0],
-                quotes={quote_id: read_quote(quote) for quote_id, quote in zip(quote_ids, quotes, strict=True)},
+                quotes={},
             )
 
-        return await self._views(
-            [
-                *_nonces_of(party_a, party_b),
-                ("partyAStats", ("address",), (party_a,)),
-                ("balanceInfoOfPartyA", ("address",), (party_a,)),
-                ("balanceInfoOfPartyB", ("address", "address"), (party_b, party_a)),
-                _MUON_CONFIG,
-                *map(_view_of, quote_ids),
-            ],
-            read,
-        )
+        views = [
+            *_nonces_of(party_a, party_b),
+            ("partyAStats", ("address",), (party_a,)),
+            ("balanceInfoOfPartyA", ("address",), (party_a,)),
+            ("balanceInfoOfPartyB", ("address", "address"), (party_b, party_a)),
+            _MUON_CONFIG,
+        ]
+        read_pair = _decoded(read)
+        pair = agreed(await self._of_each(self._calls_of(views), lambda _, results: read_pair(results)))
+        if pair is None:
+            msg = f"expected two endpoints to say the same of account {party_a}, found that they differ"
+            raise Contradicted(msg)
+        told = await self.quotes_by_each(quote_ids)
+        quotes = {quote_id: agreed([one[quote_id] for one in told]) for quote_id in quote_ids}
+        return pair._replace(quotes={quote_id: one for quote_id, one in quotes.items() if one is not None})
 
     async def nonces(self, party_a: str, party_b: str) -> tuple[int, int]:
-        """The contract's own nonces of a pair."""
-        return await self._views(
-            _nonces_of(party_a, party_b),
-            lambda answers: (read_numbers(answers[0], 1)[0], read_numbers(answers[1], 1)[0]),
-        )
-
-    async def simulate(self, sender: str, data: bytes) -> None:
-        """Call the Diamond as ``sender`` would, in the state that the next transaction would find.
+        """The contract's own nonces of a pair, as two endpoints have them.
 
         Raises:
-            Reverted: It would revert.
+            NodeDown: No endpoint answers.
+            Contradicted: No two say the same.
+            Reverted: The contract refuses the view.
         """
-        await self._ask([self._call_as(sender, data)], each(read_bytes))
+        found = agreed(await self._nonces_by_each(party_a, party_b))
+        if found is None:
+            msg = f"expected two endpoints to say the same of the nonces of account {party_a}, found that they differ"
+            raise Contradicted(msg)
+        return found
 
-    async def is_refused(self, sender: str, data: bytes) -> bool:
-        """Find out whether the Diamond would refuse a call in the state of two endpoints: one may have an old one.
+    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int]) -> bool:
+        """Find out whether somebody acted for a pair, unless endpoints agree that nobody did.
+
+        Args:
+            party_a: Address of the account.
+            party_b: Address of the hedger.
+            nonces: The contract's own nonces of the pair before.
+
+        Raises:
+            NodeDown: No endpoint answers.
+            Reverted: The contract refuses the view, in the state of every endpoint.
+        """
+        told = await self._nonces_by_each(party_a, party_b)
+        return len(told) < self.enough or any(one != nonces for one in told)
+
+    async def _nonces_by_each(self, party_a: str, party_b: str) -> list[tuple[int, int]]:
+        read = _decoded(_read_nonces)
+        return await self._of_each(self._calls_of(_nonces_of(party_a, party_b)), lambda _, results: read(results))
+
+    async def refusal(self, sender: str, to: str, data: bytes) -> str | None:
+        """Find out why a contract would refuse a call in the state that the next transaction would find.
+
+        None where it would take it. Where two endpoints that answer differ, it is taken: one may have an old state.
 
         Args:
             sender: Address that calls.
+            to: Address that it calls.
             data: The call.
 
         Raises:
             NodeDown: No endpoint answers.
         """
         try:
-            said = await self._said_by_each([self._call_as(sender, data)], lambda _, results: read_bytes(results[0]))
+            await self._of_each([_call_as(sender, to, data)], lambda _, results: read_bytes(results[0]))
+        except Reverted as error:
+            return str(error)
+        return None
+
+    async def is_refused(self, sender: str, to: str, data: bytes) -> bool:
+        """Find out whether a contract would refuse a call, by as many endpoints as can say what is for good.
+
+        Args:
+            sender: Address that calls.
+            to: Address that it calls.
+            data: The call.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        try:
+            said = await self._said_by_each([_call_as(sender, to, data)], lambda _, results: read_bytes(results[0]))
         except Reverted:
             return self.enough == 1
         return self.agree(isinstance(one, CallReverted) for one in said.values())
 
-    async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
-        """Estimate the gas that a transaction would take in the state that the next one would find.
+    async def gas_of(self, sender: str, to: str, data: bytes, most: int) -> int:
+        """Find the gas that a transaction would take in the state that the next one would find.
 
         Args:
             sender: Address that signs it.
             to: Address that it calls.
             data: The call.
+            most: What is above that counts only where no endpoint says less: no transaction has so much.
 
         Raises:
-            Reverted: It would revert.
+            NodeDown: No endpoint answers.
+            Reverted: It would revert by what two endpoints say, or all that answer.
         """
         call: Call = ("eth_estimateGas", [{"from": sender, "to": to, "data": _hex(data)}, "pending"])
-        return await self._ask([call], lambda results: read_quantity(results[0]))
+        told = await self._of_each([call], lambda _, results: read_quantity(results[0]))
+        return ample([one for one in told if one <= most] or told)
 
     async def number_of(self, address: str, view: _View) -> int | None:
         """The number that a view of any contract answers; None where it refuses to.
+
+        That is the higher of those that two endpoints name, or of two the higher one.
 
         Args:
             address: The contract's.
@@ -274,8 +346,9 @@ class Chain(AgreedChain):
             NodeDown: No endpoint answers.
         """
         call: Call = ("eth_call", [{"to": address, "data": _hex(call_data(*view))}, "latest"])
+        read = _decoded(lambda answers: read_numbers(answers[0], 1)[0])
         try:
-            return await self._ask([call], _decoded(lambda answers: read_numbers(answers[0], 1)[0]))
+            return ample(await self._of_each([call], lambda _, results: read(results)))
         except Reverted:
             return None
 
@@ -340,9 +413,6 @@ class Chain(AgreedChain):
             return None
         return refusals[-1] if refusals else str(failures[-1])
 
-    def _call_as(self, sender: str, data: bytes) -> Call:
-        return "eth_call", [{"from": sender, "to": self._diamond, "data": _hex(data)}, "pending"]
-
     async def _views(self, views: Sequence[_View], read: Callable[[Sequence[bytes]], T]) -> T:
         """Ask views of the Diamond, all of one endpoint.
 
@@ -393,6 +463,10 @@ def _decoded(read: Callable[[Sequence[bytes]], T]) -> Callable[[list[Any]], T]:
     return decoded
 
 
+def _call_as(sender: str, to: str, data: bytes) -> Call:
+    return "eth_call", [{"from": sender, "to": to, "data": _hex(data)}, "pending"]
+
+
 def _view_of(quote_id: int) -> _View:
     return "getQuote", ("uint256",), (quote_id,)
 
@@ -402,6 +476,10 @@ def _nonces_of(party_a: str, party_b: str) -> list[_View]:
         ("nonceOfPartyA", ("address",), (party_a,)),
         ("nonceOfPartyB", ("address", "address"), (party_b, party_a)),
     ]
+
+
+def _read_nonces(answers: Sequence[bytes]) -> tuple[int, int]:
+    return read_numbers(answers[0], 1)[0], read_numbers(answers[1], 1)[0]
 
 
 def _hex(data: bytes) -> str:

@@ -16,6 +16,7 @@ from streams.settings import BadSettings, symmio_deployments
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from streams.process.clock import Clock
     from streams.settings import Settings, SymmioSettings
 
 
@@ -33,7 +34,7 @@ def configured(settings: Settings, name: str) -> SymmioSettings:
 
 
 @asynccontextmanager
-async def connected(deployment: SymmioSettings, name: str) -> AsyncIterator[Chain]:
+async def connected(deployment: SymmioSettings, name: str, clock: Clock) -> AsyncIterator[Chain]:
     """A deployment's chain, over those of its endpoints that speak HTTP.
 
     Raises:
@@ -49,4 +50,4 @@ async def connected(deployment: SymmioSettings, name: str) -> AsyncIterator[Chai
         if not endpoints:
             msg = f"deployments.{name}.rpc: expected an http or https endpoint, found none"
             raise BadSettings(msg)
-        yield Chain(Node(name, endpoints, deployment.chain_id, PATIENCE), deployment.diamond)
+        yield Chain(Node(name, endpoints, deployment.chain_id, PATIENCE), deployment.diamond, clock)

@@ -93,7 +93,7 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
     await require_topic(settings, FUNDING)
     tables = Tables(settings, name, clock, fatal)
     planned = []
-    async with connected(deployment, name) as chain:
+    async with connected(deployment, name, clock) as chain:
         try:
             await tables.start()
             gas = await _gas_of_a_charge(settings, name, clock)

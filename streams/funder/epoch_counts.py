@@ -1,4 +1,4 @@
-"""What the metrics say of epochs: what has become of their quotes, and which accounts are not accounted for."""
+"""What the metrics say of epochs: what has become of their quotes, whom nobody accounts for, and what is not final."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ _UNACCOUNTED = Gauge(
     "Accounts whose quotes do not have exactly one outcome each, though the window has closed.",
     ("deployment", "party_b"),
 )
+_NOT_FINAL = Gauge(
+    "tidemark_funding_not_final_seconds",
+    "How long ago the window of the oldest epoch closed of which outcomes are not final yet; 0 where all are.",
+    ("deployment", "party_b"),
+)
 _OPEN = "open"
 
 
@@ -32,9 +37,10 @@ def count(name: str, party_b: str, rounds: Collection[Round], now_s: int) -> Non
     Args:
         name: The deployment's name.
         party_b: Address of the hedger.
-        rounds: Its epochs that are not forgotten; where there are none the gauges stay.
+        rounds: Its epochs that are not final; where there are none the gauges of quotes and accounts stay.
         now_s: The chain's time, Unix s.
     """
+    _NOT_FINAL.labels(name, party_b).set(max([0, *(now_s - one.frozen.closes_s for one in rounds)]))
     if not rounds:
         return
     newest = max(rounds, key=lambda one: one.frozen.epoch.pays_s)

@@ -33,19 +33,25 @@ class NoEpoch(TidemarkError):
 class Replayed(NamedTuple):
     """An epoch's terms as the topics have them now, and as they were put on record when it was charged.
 
-    ``markets`` has a market's terms, or why it has none, by its id. ``recorded`` has a record a hedger.
+    ``markets`` has a market's terms, or why it has none, by its id, of ticks in ``ticks_topic``. ``recorded`` has a
+    record a hedger.
     """
 
     epoch: Epoch
     window: Window
     markets: dict[int, FrozenMarket | str]
     recorded: list[Frozen]
+    ticks_topic: str
 
     def differs(self, symbol_id: int) -> bool:
         """Whether a market was charged at other terms than the topics have."""
         found = self.markets[symbol_id]
-        charged = [one.markets[symbol_id] for one in self.recorded if symbol_id in one.markets]
-        return any(isinstance(found, str) or not found.is_same(one) for one in charged)
+        return any(
+            isinstance(found, str)
+            or not found.is_same(one.markets[symbol_id], by_offset=one.ticks_topic == self.ticks_topic)
+            for one in self.recorded
+            if symbol_id in one.markets
+        )
 
 
 async def replay(settings: Settings, name: str, clock: Clock, at_s: int) -> list[Replayed]:
@@ -91,7 +97,7 @@ async def replay(settings: Settings, name: str, clock: Clock, at_s: int) -> list
             }
             # The newest record of each key holds.
             recorded = {one.party_b: one for one in frozen if one.epoch == epoch}
-            found.append(Replayed(epoch, window, markets, list(recorded.values())))
+            found.append(Replayed(epoch, window, markets, list(recorded.values()), tables.ticks_topic))
         return found
     finally:
         await tables.stop()

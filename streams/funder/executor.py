@@ -231,6 +231,7 @@ class Executor:
             at_s=now_s,
             tables_s=tables_s,
             party_b=self._party_b,
+            ticks_topic=self._tables.ticks_topic,
         )
         return frozen, plans, moves
 

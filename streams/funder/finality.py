@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
-from streams.funder.agreed_chain import is_agreed
+from streams.funder.agreement import is_agreed
 from streams.funder.chain_errors import Reverted
 from streams.funder.outcomes import corrected, disputed, ended_later, reopened
 

@@ -62,8 +62,10 @@ class Flight:
             self.done.set_result(State(record.state))
         self.is_stored = True
         self.is_unclear = False
-        # Whether a market of its charges has other epochs by now: it is taken back, since it would pay one of these.
+        # Whether it would pay another epoch, since a market of its charges was changed, or revert: it is taken back.
         self.is_void = False
+        # Which address it calls, and with what, until it is handed to a node first.
+        self.call: tuple[str, bytes] | None = None
         # Set while nobody is to wait for it: no node takes it, or it can do nothing any more.
         self.is_stuck = asyncio.Event()
         self.signed_s = 0.0
@@ -89,6 +91,16 @@ class Flight:
         """Funding epoch and window, in s, at which its markets are charged, by their ids."""
         charges = self.record.charges
         return {one.symbol_id: (one.epoch.epoch_s, one.epoch.window_s) for one in charges if one.symbol_id}
+
+    def is_of_no_use(self, chain_s: int) -> bool:
+        """Whether its charges would do nothing any more, or pay another epoch, so that it is taken back.
+
+        Args:
+            chain_s: The chain's time, Unix s.
+        """
+        record = self.record
+        is_expired = record.expires_s is not None and chain_s > record.expires_s
+        return self.is_void or is_expired or chain_s > record.closes_s
 
     def was_handed_over(self, *, is_taken: bool) -> None:
         """Note what became of it when it was handed to every node; a single refusal may be that of a passing state."""
@@ -148,10 +160,17 @@ class Flight:
         if receipt is None:
             return self._used(head, depth) if head.nonce > self.record.nonce else self._unused()
         change = self.look(receipt)
-        if change is Change.NOTHING and not self.is_unclear and sights.are_deep(receipt, depth):
+        if change is not Change.NOTHING or self.is_unclear:
+            return change
+        landed = _mined(self.record, receipt)
+        if landed.state != self.record.state:
+            # What one endpoint said of it was not so.
+            self.record = landed
+            return Change.LANDED
+        if sights.are_deep(receipt, depth):
             self.record = _replace(self.record, final=True, cost_wei=str(_cost_wei(self.record, receipt)))
             return Change.FINAL
-        return change
+        return Change.NOTHING
 
     def _unused(self) -> Change:
         """The nonce is free: it waits, or it has left the chain."""

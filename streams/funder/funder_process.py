@@ -69,7 +69,11 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
     if muon_url is None:
         msg = f"deployments.{name}.funding.muon: expected the URL of a Muon gateway, found nothing"
         raise BadSettings(msg)
-    async with connected(deployment, name) as chain, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+    async with (
+        connected(deployment, name, clock) as chain,
+        aiohttp.ClientSession() as session,
+        asyncio.TaskGroup() as tasks,
+    ):
         hedgers = await hedgers_of(name, deployment, session)
         await require_topic(settings, FUNDING)
         await _answered(chain.agreed_time_s)

@@ -28,7 +28,7 @@ from streams.funder.topic_span import NotRead
 from streams.kafka.feed import Feed
 from streams.kafka.partitions import partition_of
 from streams.kafka.shared_consumer import BUSY_WAIT_MS, SharedConsumer
-from streams.kafka.topics import changelog_name
+from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.process.supervision import supervised
 from streams.process.unreadable_rows import note_unreadable
 from streams.settings import symmio_deployments
@@ -76,6 +76,10 @@ class Tables:
         name: The deployment's name.
         clock: Tells how far back ticks are read.
         fatal: Called with the error of a feed that ended.
+
+    Attributes:
+        when: Whether windows open before or after their epoch.
+        ticks_topic: The topic whose ticks terms name.
     """
 
     def __init__(self, settings: Settings, name: str, clock: Clock, fatal: Callable[[BaseException], None]) -> None:
@@ -83,6 +87,7 @@ class Tables:
         self._deployment = symmio_deployments(settings)[name]
         self._funding = self._deployment.funding
         self.when = self._funding.when
+        self.ticks_topic = topic_name(settings, PRICE_TICKS)
         self._fatal = fatal
         self._settings = settings
         self._clock = clock

@@ -217,6 +217,7 @@ def freeze(
     at_s: int,
     tables_s: int,
     party_b: str = "",
+    ticks_topic: str = "",
 ) -> tuple[Frozen, list[Plan]]:
     """Fix the terms of an epoch, and list the quotes that have it; those of markets without terms are among them.
 
@@ -229,6 +230,7 @@ def freeze(
         at_s: The chain's time, Unix s.
         tables_s: The chain's time up to which positions are known, Unix s.
         party_b: Address of the hedger whose positions they are.
+        ticks_topic: The topic whose ticks the terms name.
 
     Returns:
         The terms, and a plan for each account that has quotes of these markets.
@@ -243,6 +245,15 @@ def freeze(
         if quotes:
             plans.append(Plan(epoch, party_a, quotes, party_b))
     frozen = Frozen(
-        epoch, window.opens_s, window.closes_s, at_s, tables_s, markets, left_out, len(plans), party_b=party_b
+        epoch,
+        window.opens_s,
+        window.closes_s,
+        at_s,
+        tables_s,
+        markets,
+        left_out,
+        len(plans),
+        party_b=party_b,
+        ticks_topic=ticks_topic,
     )
     return frozen, plans

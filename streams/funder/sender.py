@@ -36,10 +36,11 @@ from streams.funder.data_fees import DataFees
 from streams.funder.fees import Fees
 from streams.funder.flights import LOOKS_TO_BE_SURE, Change, Flight, State
 from streams.funder.gas_prices import GasPrices
+from streams.funder.sent_charges import SentCharges
 from streams.funder.signer import TRANSFER_GAS, NotSigned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from models.symmio.funding_records import ChargeCells, Epoch
     from streams.funder.ceilings import Ceilings
@@ -56,21 +57,23 @@ _RESEND_S = 3.0
 _LOOK_AGAIN_S = 3.0
 # What looks well at one endpoint, all of them are asked about once in so long: it may stand still.
 _AGREED_AGAIN_S = 30.0
-# Epochs are told of for good long before.
-_REMEMBERED_S = 3 * 86_400
+# The estimate does not know the transactions that others send in the same block, so there is a margin.
+_GAS_NUMERATOR, _GAS_DENOMINATOR = 5, 4
 _replace = msgspec.structs.replace
 
 
 class Purpose(NamedTuple):
     """The charges of a transaction; after ``closes_s``, in the chain's time, they are of no use.
 
-    ``moved_e18`` is the sum of what is charged, in the collateral, whoever pays it.
+    ``moved_e18`` is the sum of what is charged, in the collateral, whoever pays it. After ``expires_s``, in the chain's
+    time, the contract takes the signature no more that they carry; None where that is not known.
     """
 
     party_a: str
     charges: tuple[ChargeCells, ...]
     closes_s: int
     moved_e18: int = 0
+    expires_s: int | None = None
 
 
 class Sender:
@@ -112,7 +115,7 @@ class Sender:
         self._replace_after_s = replace_after_s
         self._on_unmined = on_unmined
         self._flights: dict[int, Flight] = {}
-        self._mined: dict[int, Transaction] = {}
+        self._sent = SentCharges()
         self._next = 0
         # The highest nonce whose transaction is final.
         self._done = -1
@@ -152,25 +155,21 @@ class Sender:
 
     def has_charged(self, epoch: Epoch, quote_id: int) -> bool:
         """Whether one of our transactions in the chain charged a quote for an epoch of the last days."""
-        return any(
-            (cells.epoch, cells.quote_id) == (epoch, quote_id)
-            for record in self._mined.values()
-            for cells in record.charges
-        )
+        return self._sent.has_charged(epoch, quote_id)
+
+    def reverts(self, party_a: str, epochs: Collection[Epoch]) -> list[Transaction]:
+        """Our transactions that were to charge an account for any of some epochs and reverted, in order of nonces."""
+        return self._sent.reverts(party_a, epochs)
 
     def _note(self, record: Transaction) -> None:
         self._ceilings.note(record)
-        self._mined.pop(record.nonce, None)
-        if record.state == State.MINED and record.charges:
-            since_s = record.closes_s - _REMEMBERED_S
-            self._mined = {nonce: one for nonce, one in self._mined.items() if one.closes_s >= since_s}
-            self._mined[record.nonce] = record
+        self._sent.note(record)
 
     def is_watching(self, party_a: str) -> bool:
         """Whether a transaction of an account is not final yet."""
         return any(flight.record.party_a == party_a for flight in self._flights.values())
 
-    async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State | None:
+    async def send(self, to: str, data: bytes, purpose: Purpose) -> State | None:
         """Send a call and wait for what becomes of it; that takes for ever while the node is down.
 
         It is ``sent`` where no node takes it, as of a signer without coin, or where it can do nothing any more. It is
@@ -179,7 +178,6 @@ class Sender:
         Args:
             to: Address of the contract that is called.
             data: The encoded call.
-            gas: The transaction's gas limit.
             purpose: What the transaction is for, and until when it is of use.
 
         Raises:
@@ -187,23 +185,32 @@ class Sender:
             NodeDown: The node does not say what it would cost, and nothing is sent; or it is signed and on record,
                 and is handed out once the node answers.
             NotSigned: The key's holder does not sign; nothing is sent.
+            Reverted: The contract would refuse it; nothing is sent.
         """
         async with self._signing:
             # Others may have had the signer for long.
             now_s = await self._chain.agreed_time_s()
             if now_s > purpose.closes_s:
                 return None
+            gas = await self._gas_of(to, data)
             await self._ceilings.expect_gas(gas, now_s)
             fees = await self._prices.expect(await self._prices.now(), now_s)
             data_wei = await self._data_fees.bound_wei(data, gas)
             await self._ceilings.expect_room(gas * fees.max_wei + data_wei, purpose.closes_s, now_s)
             signed = await self._signer.sign(nonce=self._next, to=to, data=data, gas=gas, fees=fees)
             flight = self._take_off(self._next, purpose, signed, fees, gas=gas, data_wei=data_wei, now_s=now_s)
+            flight.call = to, data
             self._next += 1
         await self._store([flight])
         await self._hand_over(flight)
         await flight.done_or_stuck()
         return State(flight.record.state)
+
+    async def _gas_of(self, to: str, data: bytes) -> int:
+        """The limit of a call's gas."""
+        most = self._ceilings.limits.gas * _GAS_DENOMINATOR // _GAS_NUMERATOR
+        gas = await self._chain.gas_of(self._signer.address, to, data, most)
+        return gas * _GAS_NUMERATOR // _GAS_DENOMINATOR
 
     async def settle(self, party_a: str) -> bool:
         """Wait until no transaction of an account is under way; return False where one will be for a long time."""
@@ -310,7 +317,7 @@ class Sender:
 
     def _is_to_be_replaced(self, flight: Flight, prices: Prices, chain_s: int) -> bool:
         record = flight.record
-        if (chain_s > record.closes_s or flight.is_void) and not record.cancels:
+        if flight.is_of_no_use(chain_s) and not record.cancels:
             return True
         if int(record.tip_wei) < prices.floor_wei:
             return True
@@ -322,7 +329,7 @@ class Sender:
 
     async def _replace(self, flight: Flight, prices: Prices, chain_s: int) -> None:
         record = flight.record
-        cancels = chain_s > record.closes_s or flight.is_void or bool(record.cancels)
+        cancels = flight.is_of_no_use(chain_s) or bool(record.cancels)
         fees = await self._prices.expect(prices, chain_s, takes_back=cancels)
         raised = fees.raised_over(Fees(int(record.max_fee_wei), int(record.tip_wei)))
         if not raised.within(self._prices.most(takes_back=cancels)):
@@ -401,6 +408,7 @@ class Sender:
             tip_wei=str(fees.tip_wei),
             gas=gas,
             signed_s=now_s,
+            expires_s=purpose.expires_s,
             worst_wei=str(gas * fees.max_wei + data_wei),
             data_wei=str(data_wei),
             moved_e18=str(purpose.moved_e18),
@@ -424,6 +432,13 @@ class Sender:
                 flight.is_stored = True
 
     async def _is_of_use(self, flight: Flight) -> bool:
+        if flight.call is not None:
+            # Signing may have taken long. What a pool has already would be refused beside itself.
+            refusal = await self._chain.refusal(self._signer.address, *flight.call)
+            if refusal is not None:
+                flight.is_void = True
+                _log.warning("transaction taken back, since it would revert nonce=%d: %s", flight.record.nonce, refusal)
+            flight.call = None
         moment = await self._chain.moment(flight.kinds)
         if moment.changed and not flight.is_void:
             flight.is_void = True
@@ -431,7 +446,7 @@ class Sender:
                 "transaction taken back, since markets have other funding epochs by now nonce=%d symbols=%s",
                 flight.record.nonce, sorted(moment.changed),
             )  # fmt: skip
-        return moment.now_s <= flight.record.closes_s and not (flight.is_void or moment.unsure)
+        return not (flight.is_of_no_use(moment.now_s) or moment.unsure)
 
     async def _hand_over(self, flight: Flight) -> None:
         """Hand it to every node, unless it is a charge of no use: its window has closed, or its market was changed.

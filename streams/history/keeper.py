@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from models.codec import decode_row
 from models.deployment_sums import add_up, decode_sum
 from models.history import KEPT_S, Reading, empty_bar, start_of
 from models.history_records import decode_shown
@@ -38,7 +37,7 @@ class Keeper:
         self._reached = store.reached()
         self._parts: dict[str, dict[int, Sum]] = {}
         for deployment, partition, row in store.parts():
-            self._parts.setdefault(deployment, {})[partition] = _sum_of(row)
+            self._parts.setdefault(deployment, {})[partition] = decode_sum(UNHEDGED, row)
         self._totals_ms = 0
         self._at_hand: dict[BarId, Bar] = {}
         self._changed: dict[BarId, Bar] = {}
@@ -116,13 +115,8 @@ class Keeper:
 
     def _add(self, deployment: str, partition: int, at_ms: int, value: bytes) -> None:
         parts = self._parts.setdefault(deployment, {})
-        parts[partition] = _sum_of(value)
+        parts[partition] = decode_sum(UNHEDGED, value)
         self._new_parts[deployment, partition] = value
         total = add_up(UNHEDGED, list(parts.values())).amounts_e18
         self._totals_ms = max(self._totals_ms, at_ms)
         self._fold(totals_key(deployment).decode(), self._totals_ms, Reading(total["upnl"], total["notional"]))
-
-
-def _sum_of(row: bytes) -> Sum:
-    body: dict[str, Any] = decode_row(row).body
-    return decode_sum(UNHEDGED, body)

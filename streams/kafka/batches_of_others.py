@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
 
-def read_batches_of_others(consumer: AIOKafkaConsumer, own_id: int, partitions: Collection[TopicPartition]) -> None:
+def read_batches_of_others(
+    consumer: AIOKafkaConsumer, own_id: int, partitions: Collection[TopicPartition] | None = None
+) -> None:
     """Let a consumer that was started pass over the batches of one producer.
 
     To unpack a row of 2 kB takes as long as to encode it, and the head of its batch says already who wrote it.
@@ -22,7 +24,7 @@ def read_batches_of_others(consumer: AIOKafkaConsumer, own_id: int, partitions: 
         own_id: The id of the producer, as its batches have it; no other producer of the cluster ever has the same. What
             it wrote under terms that are over must not matter to who reads: a worker's has no such rows on their way
             when it owns the partition anew (``SliceConsumer.wait_empty``).
-        partitions: Where its batches are passed over; of others all are handed out.
+        partitions: Where its batches are passed over, by default everywhere; of others all are handed out.
     """
     fetcher = consumer._fetcher
     receive = fetcher._proc_fetch_request
@@ -32,7 +34,9 @@ def read_batches_of_others(consumer: AIOKafkaConsumer, own_id: int, partitions: 
         for tp, result in fetcher._records.items():
             fetched = result._partition_records if isinstance(result, FetchResult) else None
             # What came with an earlier answer and is not read yet is in our hands already.
-            if fetched is not None and tp in partitions and not isinstance(fetched._records, BatchesOfOthers):
+            if fetched is None or isinstance(fetched._records, BatchesOfOthers):
+                continue
+            if partitions is None or tp in partitions:
                 fetched._records = BatchesOfOthers(fetched, own_id)
         return has_new_data
 

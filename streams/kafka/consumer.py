@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer
 
+from streams.kafka.batches_of_others import read_batches_of_others
 from streams.kafka.connection import consumer_arguments
 from streams.kafka.fetch_rounds import fetch_in_rounds
 from streams.kafka.fetch_sessions import fetch_in_sessions
@@ -26,6 +27,7 @@ async def start_consumer(
     committed_only: bool = False,
     begins_anywhere: bool = True,
     pacing: Pacing | None = None,
+    own_id: int | None = None,
 ) -> AIOKafkaConsumer:
     """Start a consumer of all partitions of the topics, or of those that it is assigned afterwards; it commits nothing.
 
@@ -41,6 +43,7 @@ async def start_consumer(
         committed_only: Whether it passes over records of transactions that were aborted, or are still open.
         begins_anywhere: False where what is read has to be sought, and what is deleted before that is an error.
         pacing: Says how far apart fetches are that bring little; without it, one follows the other at once.
+        own_id: The id of a producer whose batches it passes over, None to hand out all.
 
     Raises:
         KafkaError: The broker cannot be reached; nothing is left open.
@@ -62,8 +65,10 @@ async def start_consumer(
         hand_out_plain_records(consumer)
         fetch_in_sessions(consumer)
         count_requests(consumer)
+        if own_id is not None:
+            read_batches_of_others(consumer, own_id)
         if pacing is not None:
-            fetch_in_rounds(consumer, pacing)
+            fetch_in_rounds(consumer, pacing, own_id)
         is_started = True
     finally:
         if not is_started:

@@ -56,6 +56,20 @@ class CurrentRows:
             for on_rows in self._listeners:
                 on_rows(changed)
 
+    def take_written(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take rows in that this process has written and the broker has acknowledged, before they are read back.
+
+        Whichever comes first, the order of rows decides which one is current, so that it makes no difference whether
+        they are read back too.
+
+        Args:
+            rows: Keys and rows, those of a partition in the order of the log.
+        """
+        changed = [key for key, row in rows if self._put(key, row)]
+        if changed:
+            for on_rows in self._listeners:
+                on_rows(changed)
+
     def _apply(self, records: Sequence[Record[bytes]]) -> list[bytes]:
         rows = self._rows
         changed = []
@@ -65,15 +79,20 @@ class CurrentRows:
                 if rows.pop(key, None) is not None:
                     changed.append(key)
                 continue
-            current = rows.get(key)
-            if current is not None and row_order(value) < row_order(current):
-                continue
-            rows[key] = value
-            changed.append(key)
-            for on_row in self._row_listeners:
-                on_row(key, value)
+            if self._put(key, value):
+                changed.append(key)
         self.newest_ms = max(self.newest_ms, records[-1].timestamp)
         return changed
+
+    def _put(self, key: bytes, row: bytes) -> bool:
+        """Take a row in; False where it is below the current one."""
+        current = self._rows.get(key)
+        if current is not None and row_order(row) < row_order(current):
+            return False
+        self._rows[key] = row
+        for on_row in self._row_listeners:
+            on_row(key, row)
+        return True
 
 
 class Feed(CurrentRows, TopicReader):

@@ -15,7 +15,7 @@ from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import start_consumer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer
 
@@ -91,15 +91,24 @@ class SharedConsumer:
         wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
         committed_only: Whether records of transactions that were aborted, or are still open, are passed over.
         pacing: Says how far apart fetches are that bring little; without it, one follows the other at once.
+        own_id: Tells the id of a producer whose batches are passed over, since its readers know what is in them. Their
+            ``lag_records`` counts what is passed over until something else is read behind it.
     """
 
     def __init__(
-        self, bootstrap: Bootstrap, wait_ms: int, *, committed_only: bool = False, pacing: Pacing | None = None
+        self,
+        bootstrap: Bootstrap,
+        wait_ms: int,
+        *,
+        committed_only: bool = False,
+        pacing: Pacing | None = None,
+        own_id: Callable[[], int] | None = None,
     ) -> None:
         self._bootstrap = bootstrap
         self._wait_ms = wait_ms
         self._is_committed_only = committed_only
         self._pacing = pacing
+        self._own_id = own_id
         self._readers: dict[str, Reader] = {}
         self._started: set[str] = set()
         self._positions: dict[str, dict[TopicPartition, int]] = {}
@@ -217,6 +226,7 @@ class SharedConsumer:
                 most_records=_MAX_POLL_RECORDS,
                 committed_only=self._is_committed_only,
                 pacing=self._pacing,
+                own_id=None if self._own_id is None else self._own_id(),
             )
         is_begun = False
         try:

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from models.errors import BadRow
 
 _log = logging.getLogger(__name__)
-_UNREADABLE = prometheus_client.Counter(
+UNREADABLE = prometheus_client.Counter(
     "tidemark_unreadable_rows_total", "Rows of tables that were found not to be readable, each once.", ("table",)
 )
+"""Of this process; who has a registry of his own registers it there."""
+
 # Of each row its order is kept, some 200 bytes. Where more rows cannot be read, the oldest may be counted again.
 _NOTED_MAX = 20_000
 _noted: dict[tuple[str, bytes], bytes] = {}
@@ -36,7 +38,7 @@ def note_unreadable(table: str, key: bytes, row: bytes, cause: BadRow) -> None:
     _noted[table, key] = order
     if len(_noted) > _NOTED_MAX:
         del _noted[next(iter(_noted))]
-    _UNREADABLE.labels(table).inc()
+    UNREADABLE.labels(table).inc()
     _log.error(
         "row cannot be read, its key is served as one without table=%s key=%s cause=%s",
         table,

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from models.errors import TidemarkError
+from streams.kafka.committed import read_committed
 from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
 from streams.kafka.fenced_writer import Fenced
@@ -214,7 +215,7 @@ def _sent(producer: AIOKafkaProducer, topic: str, partitions: int, record: LogRe
 
 async def _reached(target: Target, copied: CopiedTopic) -> tuple[dict[Place, int], dict[Place, int]]:
     """Up to which offsets the topic before was read, and the new one written, as far as the cluster remembers."""
-    committed = await target.admin.list_consumer_group_offsets(target.group)
+    committed = await read_committed(target.admin, target.group)
     reached = {Place(tp.topic, tp.partition): one.offset for tp, one in committed.items()}
     read, written = (
         {place: offset for place, offset in reached.items() if place.topic == topic}

@@ -12,7 +12,7 @@ import hashlib
 import shutil
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -20,6 +20,7 @@ import msgspec
 import orjson
 
 from streams.replay.bounded_log import BadCapture, Held, LogRecord, NoSuchTopic, Place, ReplayError, Span
+from streams.replay.output_files import CannotWrite, writing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
@@ -74,6 +75,7 @@ class CaptureWriter:
 
     Raises:
         CaptureExists: There is something, or another capture of this name is being written, or was killed.
+        CannotWrite: There can be no directory, or not as many files as partitions.
     """
 
     def __init__(self, directory: Path, vector: Mapping[Place, Span]) -> None:
@@ -84,12 +86,24 @@ class CaptureWriter:
             if path.exists():
                 msg = f"expected nothing at {path}, found something; name another directory, or remove it"
                 raise CaptureExists(msg)
-        self._partial.mkdir(parents=True)
-        self._parts = {place: _Part(self._partial / _file_of(place)) for place in vector}
+        self._parts: dict[Place, _Part] = {}
+        try:
+            with writing(self._partial):
+                self._partial.mkdir(parents=True)
+                for place in vector:
+                    self._parts[place] = _Part(self._partial / _file_of(place))
+        except CannotWrite:
+            self.abandon()
+            raise
 
     def take(self, record: LogRecord) -> None:
-        """Write a record; those of a place come in the order of their offsets."""
-        self._parts[record.place].write(_line(record))
+        """Write a record; those of a place come in the order of their offsets.
+
+        Raises:
+            CannotWrite: The disk is full.
+        """
+        with writing(self._partial):
+            self._parts[record.place].write(_line(record))
 
     def finish(
         self, *, code: str, made_ms: int, since_ms: int | None, until_ms: int | None, cluster: str | None = None
@@ -102,22 +116,28 @@ class CaptureWriter:
             since_ms: The beginning of a window by time, Unix ms; None of another.
             until_ms: Its end, likewise.
             cluster: The id of the cluster that was read; None where it is not known.
+
+        Raises:
+            CannotWrite: The disk is full.
         """
-        parts = tuple(
-            CapturedPart(*place, *self._vector[place], part.records, _file_of(place), part.close())
-            for place, part in sorted(self._parts.items())
-        )
-        manifest = Manifest(_FORMAT, code, made_ms, since_ms, until_ms, parts, _digest_of(parts), cluster)
-        encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-        (self._partial / MANIFEST).write_bytes(encoded + b"\n")
-        self._partial.rename(self._directory)
+        with writing(self._directory):
+            parts = tuple(
+                CapturedPart(*place, *self._vector[place], part.records, _file_of(place), part.close())
+                for place, part in sorted(self._parts.items())
+            )
+            manifest = Manifest(_FORMAT, code, made_ms, since_ms, until_ms, parts, _digest_of(parts), cluster)
+            encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+            (self._partial / MANIFEST).write_bytes(encoded + b"\n")
+            self._partial.rename(self._directory)
         return manifest
 
     def abandon(self) -> None:
         """Remove what was written."""
         for part in self._parts.values():
-            part.close()
-        shutil.rmtree(self._partial)
+            # What was not written yet may not be taken any more, and is not wanted.
+            with suppress(OSError):
+                part.close()
+        shutil.rmtree(self._partial, ignore_errors=True)
 
 
 class _Part:
@@ -136,8 +156,10 @@ class _Part:
         self.records += 1
 
     def close(self) -> str:
-        self._file.close()
-        self._raw.close()
+        try:
+            self._file.close()
+        finally:
+            self._raw.close()
         return self._digest.hexdigest()
 
 

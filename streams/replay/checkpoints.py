@@ -28,6 +28,7 @@ from models.engine.tables import (
 )
 from streams.process.version import version_text
 from streams.replay.bounded_log import OutOfRetention, Place, ReplayError, Span
+from streams.replay.output_files import writing
 from streams.replay.raw_fold import RawFold, expect_first
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Checkpoints:
 
         Raises:
             BadCheckpoint: There is one already.
+            CannotWrite: The directory takes none.
         """
         lines = b"".join(
             msgspec.json.encode((table, key.decode(), b64encode(row).decode())) + b"\n"
@@ -138,13 +140,14 @@ class Checkpoints:
         if path.exists():
             msg = f"expected nothing at {path}, found a checkpoint: remove it, or make one of another time"
             raise BadCheckpoint(msg)
-        self._directory.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        try:
-            partial.write_bytes(gzip.compress(msgspec.json.encode(head) + b"\n" + lines, mtime=0))
-            partial.rename(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with writing(path):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            try:
+                partial.write_bytes(gzip.compress(msgspec.json.encode(head) + b"\n" + lines, mtime=0))
+                partial.rename(path)
+            finally:
+                partial.unlink(missing_ok=True)
         return path, head
 
     def list(self) -> list[tuple[Path, Head]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from streams.replay.bounded_log import ReplayError
 from streams.replay.exported_rows import TEXT, by_column
+from streams.replay.output_files import writing
 from streams.replay.row_lines import RowLines
 from streams.replay.row_tables import TableWriter
 
@@ -83,6 +85,7 @@ class ExportWriter:
     Raises:
         ExportExists: There is something.
         NoPyarrow: The format needs it, and it is not installed.
+        CannotWrite: There can be no file.
     """
 
     def __init__(self, path: Path, file_format: str, schema: Schema) -> None:
@@ -92,9 +95,12 @@ class ExportWriter:
             if one.exists():
                 msg = f"expected nothing at {one}, found something; name another file, or remove it"
                 raise ExportExists(msg)
-        self._writer: RowWriter = (
-            _LineWriter(self._partial) if file_format == "ndjson" else TableWriter(self._partial, file_format, schema)
-        )
+        with writing(path):
+            self._writer: RowWriter = (
+                _LineWriter(self._partial)
+                if file_format == "ndjson"
+                else TableWriter(self._partial, file_format, schema)
+            )
         self._lines = RowLines(schema)
         self._digest = hashlib.sha256()
         self._written = 0
@@ -114,6 +120,7 @@ class ExportWriter:
 
         Raises:
             NumberTooLong: One that was taken until now has a number that the format cannot hold.
+            CannotWrite: The disk is full.
         """
         for row in rows:
             self._waiting.append(row)
@@ -133,9 +140,14 @@ class ExportWriter:
 
         Raises:
             NumberTooLong: A row has a number that the format cannot hold.
+            CannotWrite: The disk is full.
         """
         self._flush()
-        self._writer.close()
+        with writing(self._path):
+            self._writer.close()
+            return self._put_in_place(offsets, keys, code, configuration)
+
+    def _put_in_place(self, offsets: str, keys: tuple[str, ...], code: str, configuration: str) -> ExportManifest:
         manifest = ExportManifest(
             _FORMAT, self._schema.name, self._schema.version, self._format, offsets, keys, code,
             self._written, self._digest.hexdigest(), configuration, self._writer.name, _sha256_of(self._partial),
@@ -151,7 +163,9 @@ class ExportWriter:
         self._partial.unlink(missing_ok=True)
         if self._has_manifest:
             manifest_path(self._path).unlink(missing_ok=True)
-        self._writer.close()
+        # What was not written yet may not be taken any more, and is not wanted.
+        with suppress(OSError):
+            self._writer.close()
 
     def _flush(self) -> None:
         rows, self._waiting, self._waiting_text = self._waiting, [], 0
@@ -160,7 +174,8 @@ class ExportWriter:
         columns = by_column(self._schema, rows)
         lines = self._lines.encode(columns)
         self._digest.update(lines)
-        self._writer.write(columns, lines)
+        with writing(self._path):
+            self._writer.write(columns, lines)
         self._written += len(rows)
 
 

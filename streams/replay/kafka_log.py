@@ -80,6 +80,8 @@ class KafkaLog:
             BrokenOff: The cluster stopped answering, or deleted its oldest record just now.
             KafkaError: The cluster does not answer.
         """
+        if not topics:
+            return {}
         partitions = await self._partitions(topics)
         tps = [TopicPartition(topic, number) for topic in topics for number in partitions[topic]]
         async with _consumer(self._bootstrap) as consumer:
@@ -111,6 +113,8 @@ class KafkaLog:
             BrokenOff: The cluster stopped answering, or deleted what was to be looked at.
             KafkaError: The cluster does not answer.
         """
+        if not held:
+            return {}
         async with _consumer(self._bootstrap) as consumer:
             told = await consumer.offsets_for_times({TopicPartition(*place): max(0, time_ms) for place in held})
             left = {}
@@ -218,8 +222,7 @@ class KafkaReading:
             raise BrokenOff(msg) from error
         found: dict[Place, Sequence[LogRecord]] = {Place(*tp): () for tp in over}
         for tp, records in fetched.items():
-            end = self._spans[tp].end
-            found[Place(*tp)] = [_logged(tp, record) for record in records if record.offset < end]
+            found[Place(*tp)] = _logged(tp, records, self._spans[tp].end)
         for place, records in found.items():
             if not records:
                 # It would go on fetching what nobody reads.
@@ -278,12 +281,14 @@ async def _consumer(bootstrap: Bootstrap) -> AsyncIterator[AIOKafkaConsumer]:
                 raise
 
 
-def _logged(tp: TopicPartition, record: _WithHeaders) -> LogRecord:
-    headers = record.headers
-    return LogRecord(
-        record.timestamp, tp.topic, tp.partition, record.offset, record.key, record.value,
-        tuple(headers) if headers else (),
-    )  # fmt: skip
+def _logged(tp: TopicPartition, records: Sequence[_WithHeaders], end: int) -> Sequence[LogRecord]:
+    """Records below an offset."""
+    topic, partition = tp
+    return [
+        LogRecord(one.timestamp, topic, partition, one.offset, one.key, one.value, tuple(one.headers))
+        for one in records
+        if one.offset < end
+    ]
 
 
 def _names(tps: Sequence[TopicPartition]) -> str:

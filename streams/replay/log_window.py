@@ -147,13 +147,15 @@ def held_for(held: Held, since_ms: int | None, until_ms: int | None) -> Held:
     return held
 
 
-async def is_held(log: Log, topic: str) -> bool:
-    """Whether a log has a topic, by its full name: a capture has only those that were captured."""
+async def held_among(log: Log, topics: Collection[str]) -> Collection[str]:
+    """Those of some topics, by their full names, that a log has: a capture has only those that were captured."""
     try:
-        await log.held([topic])
+        await log.held(topics)
     except NoSuchTopic:
-        return False
-    return True
+        if len(topics) <= 1:
+            return ()
+        return [topic for topic in topics if await held_among(log, [topic])]
+    return topics
 
 
 async def check_offsets(log: Log, vector: Mapping[Place, Span]) -> None:

@@ -61,20 +61,9 @@ async def merged(
     Raises:
         BrokenOff: The vector cannot be read to its end.
     """
-    ranks = {topic: rank for rank, topic in enumerate(topics)}
-    ranked = sorted(
-        (place for place, span in vector.items() if span.begin < span.end),
-        key=lambda place: (ranks[place.topic], place.partition),
-    )
-    queues: dict[Place, _Queue] = {}
-    while ranked:
-        over = await _fill(
-            reading, [place for place in ranked if place not in queues or queues[place].is_empty], queues
-        )
-        ranked = [place for place in ranked if place not in over]
-        if ranked:
-            for record in _take([queues[place] for place in ranked]):
-                yield record
+    async for records in _batches(reading, vector, topics):
+        for record in records:
+            yield record
 
 
 async def read_merged(log: Log, vector: Mapping[Place, Span]) -> AsyncGenerator[LogRecord, None]:
@@ -91,8 +80,29 @@ async def read_merged(log: Log, vector: Mapping[Place, Span]) -> AsyncGenerator[
         # A consumer that is stopped while it still connects leaves its connection open.
         return
     async with log.reading(vector) as reading:
-        async for record in merged(reading, vector, sorted({place.topic for place in vector})):
-            yield record
+        # One generator around another would cost each record as much as it takes to decode it.
+        async for records in _batches(reading, vector, sorted({place.topic for place in vector})):
+            for record in records:
+                yield record
+
+
+async def _batches(
+    reading: Reading, vector: Mapping[Place, Span], topics: Sequence[str]
+) -> AsyncGenerator[Sequence[LogRecord], None]:
+    """Yield the records of ``merged`` by as many as may be yielded before anything is read on."""
+    ranks = {topic: rank for rank, topic in enumerate(topics)}
+    ranked = sorted(
+        (place for place, span in vector.items() if span.begin < span.end),
+        key=lambda place: (ranks[place.topic], place.partition),
+    )
+    queues: dict[Place, _Queue] = {}
+    while ranked:
+        over = await _fill(
+            reading, [place for place in ranked if place not in queues or queues[place].is_empty], queues
+        )
+        ranked = [place for place in ranked if place not in over]
+        if ranked:
+            yield _take([queues[place] for place in ranked])
 
 
 async def _fill(reading: Reading, places: Collection[Place], queues: dict[Place, _Queue]) -> Collection[Place]:

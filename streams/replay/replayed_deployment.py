@@ -8,10 +8,11 @@ from models.errors import BadRecord
 from models.ids import mark_key
 from models.instruments import decode_fact
 from models.prices import decode_tick
+from models.venue import ToldAt
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
 from streams.replay.accounts_at import value_accounts_at
 from streams.replay.bounded_log import OutOfRetention
-from streams.replay.log_window import is_held, resolve_times
+from streams.replay.log_window import held_among, resolve_times
 from streams.replay.marks_at import mark_keys
 from streams.replay.merging import read_merged
 
@@ -93,7 +94,8 @@ class ReplayedDeployment:
 
     def _told(self, record: LogRecord) -> None:
         if record.key is not None and record.key.startswith(self._prefix):
-            self.engine.told(record.key, record.value or b"", sent_ms=record.time_ms, now_ms=record.time_ms)
+            told_at = ToldAt(record.partition, record.offset, record.time_ms)
+            self.engine.told(record.key, record.value or b"", told_at, record.time_ms)
 
     def _reference(self, record: LogRecord) -> None:
         if record.key is not None and record.key.startswith(self._prefix):
@@ -124,8 +126,9 @@ async def begin_deployment(
     wanted = [(prices, _PRICES_BACK_MS), (facts, _FACTS_BACK_MS)]
     if one.told is not None:
         wanted.append((one.told, at_ms))
+    held = await held_among(log, [topic for topic, _ in wanted])
     for topic, back_ms in wanted:
-        if not await is_held(log, topic):
+        if topic not in held:
             one.leave_out(topic)
             continue
         async for record in read_merged(log, await _window_before(log, topic, at_ms, back_ms)):

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from models.engine.tables import SERVED_TABLES
 from models.instants import rfc3339
 from streams.replay.bounded_log import BadWindow, Place, Span
-from streams.replay.log_window import check_offsets, is_held, resolve_times
+from streams.replay.log_window import check_offsets, held_among, resolve_times
 from streams.replay.marks_at import LOOK_EVERY_MS
 from streams.replay.merging import read_merged
 from streams.replay.replayed_deployment import begin_deployment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from streams.replay.bounded_log import Log, LogRecord
     from streams.replay.checkpoints import Checkpoints
@@ -173,10 +173,11 @@ async def replaying(
         await begin_deployment(log, settings, name, window.since_ms, on_record=on_record, checkpoints=checkpoints)
         for name in names
     ]
-    held = [topic for topic in sorted(told) if await is_held(log, topic)]
-    before: dict[str, Sequence[LogRecord]] = dict.fromkeys(told, ())
-    before |= {topic: [one async for one in _before(log, topic, window.since_ms)] for topic in held}
-    vector = await _vector(log, deployments, held, window)
+    held = await held_among(log, told)
+    before: dict[str, list[LogRecord]] = {topic: [] for topic in told}
+    async for record in read_merged(log, await resolve_times(log, held, None, window.since_ms + 1)):
+        before[record.topic].append(record)
+    vector = await _vector(log, {*held, *(topic for one in deployments for topic in one.topics)}, window)
     coming = read_merged(log, vector)
     try:
         yield ReplayedLog(deployments, before, coming, clock, window)
@@ -184,20 +185,10 @@ async def replaying(
         await coming.aclose()
 
 
-async def _vector(
-    log: Log, deployments: Sequence[ReplayedDeployment], told: Sequence[str], window: ReplayWindow
-) -> Mapping[Place, Span]:
-    vector: dict[Place, Span] = {}
-    for topic in dict.fromkeys([*(topic for one in deployments for topic in one.topics), *told]):
-        # What is folded goes on exactly where it ended, also where a record was made before the one that it follows.
-        begins = await resolve_times(log, [topic], None, window.since_ms + 1)
-        ends = await resolve_times(log, [topic], None, window.until_ms + 1)
-        spans = {place: Span(begins[place].end, ends[place].end) for place in ends}
-        await check_offsets(log, spans)
-        vector |= spans
-    return vector
-
-
-async def _before(log: Log, topic: str, at_ms: int) -> AsyncGenerator[LogRecord]:
-    async for record in read_merged(log, await resolve_times(log, [topic], None, at_ms + 1)):
-        yield record
+async def _vector(log: Log, topics: Collection[str], window: ReplayWindow) -> Mapping[Place, Span]:
+    # What is folded goes on exactly where it ended, also where a record was made before the one that it follows.
+    begins = await resolve_times(log, topics, None, window.since_ms + 1)
+    ends = await resolve_times(log, topics, None, window.until_ms + 1)
+    spans = {place: Span(begins[place].end, ends[place].end) for place in ends}
+    await check_offsets(log, spans)
+    return spans

@@ -90,6 +90,18 @@ class MarketMarks:
         for feed in self._feeds:
             await feed.stop()
 
+    def acknowledged(self, topic: str, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Use the marks that this worker has written as soon as the broker has them, instead of reading them back.
+
+        Whoever else values by them reads them from the changelog, which has them by then.
+
+        Args:
+            topic: The full name of the topic that the rows were written to; of others than marks nothing is taken.
+            rows: Keys and rows, those of a partition in the order of the log.
+        """
+        if topic == self.marks.topic:
+            self.marks.take_written(rows)
+
     @property
     def _feeds(self) -> tuple[Feed, ...]:
         return self.names, self.references, self.marks

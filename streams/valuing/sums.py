@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 from models.engine.step import Served, Write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from models.engine.totals import Totals
     from streams.process.clock import Clock
 
 _EVERY_S = 1.0
-# Of the worker's time. Where all accounts are watched there are as many sums to write as accounts.
-_SHARE = 0.05
+# Of the worker's time, for the sums of all its partitions together. Where all accounts are watched there are as many
+# sums to write as accounts.
+_SHARE = 0.1
 # Accounts that fill memory are counted whatever the time is.
 _AT_ONCE_S = 0.0
 
@@ -40,13 +43,17 @@ class Sums:
         totals: Its totals.
         rows: The tables.
         clock: Tells when a round is due, and what turns have taken.
+        partitions: Tells how many partitions share the worker's time, this one among them.
     """
 
-    def __init__(self, partition: int, totals: Totals, rows: SumRows, clock: Clock) -> None:
+    def __init__(
+        self, partition: int, totals: Totals, rows: SumRows, clock: Clock, partitions: Callable[[], int]
+    ) -> None:
         self._partition = partition
         self._totals = totals
         self._rows = rows
         self._clock = clock
+        self._partitions = partitions
         self._spent_s = 0.0
         self.due_s = clock.monotonic_s() + _EVERY_S
 
@@ -65,7 +72,7 @@ class Sums:
         self._spent_s += self._clock.monotonic_s() - began_s
         self._rows.flush()
         if is_over:
-            self.due_s = began_s + max(_EVERY_S, self._spent_s / _SHARE)
+            self.due_s = began_s + max(_EVERY_S, self._spent_s * self._partitions() / _SHARE)
             self._spent_s = 0.0
 
     def _round(self, until_s: float, *, is_due: bool) -> bool:

@@ -125,7 +125,8 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         )
         self.overload = Overload(self.cadence, (flush.rounds, self.markets.late), clock)
         self.interest = Interest(settings, clock, self.engines.watch, self.engines.unwatch)
-        self.markets.marks.read_through(SharedConsumer(settings.bootstrap, BUSY_WAIT_MS, pacing=self.cadence))
+        busy = SharedConsumer(settings.bootstrap, BUSY_WAIT_MS, pacing=self.cadence, own_id=self._own_id)
+        self.markets.marks.read_through(busy)
         seldom = SharedConsumer(settings.bootstrap, QUIET_WAIT_MS)
         for reader in (self.markets.names, self.markets.references, self.interest):
             reader.read_through(seldom)
@@ -133,9 +134,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         gap = ServedGap(settings, self.rows, self.terms, self.crash_now)
         writers = self.engines, gap, flush, self.state_releases
         self.ownership = Ownership(settings, self.terms, self.rows, writers)
-        self.follower = ChangelogFollower(
-            settings.bootstrap, self.rows, lambda: self.publisher.producer_id, self.crash_now
-        )
+        self.follower = ChangelogFollower(settings.bootstrap, self.rows, self._own_id, self.crash_now)
         self.admin = AdminServer(settings.worker, self.status)
         # What is open when a start fails is closed by the stop that follows.
         self._resources = AsyncExitStack()
@@ -254,8 +253,12 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     def _referred(self, deployment: str) -> None:
         self.engines.refer(deployment)
 
+    def _own_id(self) -> int:
+        return self.publisher.producer_id
+
     def _acked(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
         self.rows.acknowledged(topic, partition, rows, first_offset)
+        self.markets.acknowledged(topic, rows)
 
 
 def tidemark_agents(settings: Settings, app: TidemarkApp) -> Sequence[tuple[SliceAgent, str]]:

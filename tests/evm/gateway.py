@@ -1,4 +1,4 @@
-"""A stand-in for a Muon gateway: signs the state of the chain as it is, over HTTP."""
+"""A stand-in for a Muon gateway: signs the state of the chain as it is, over HTTP, at the time of the next block."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class Gateway:
     async def sign(self, party_a: str, party_b: str) -> PairSignature:
         """Sign the pair's state as it is."""
         upnl_a, upnl_b = self.upnl.get(party_a, (0, 0))
-        timestamp_s = await self._chain.time_s()
+        # That of the newest one would be old where no blocks come, or a machine is slow.
+        timestamp_s = await self._chain.time_s("pending")
         nonce_a = await self._diamond.number("nonceOfPartyA", party_a)
         nonce_b = await self._diamond.number("nonceOfPartyB", party_b, party_a)
         words = (nonce_b, nonce_a, upnl_b, upnl_a, timestamp_s, CHAIN_ID)

@@ -95,6 +95,7 @@ class Scene:
         diamond: Contract,
         gateway: Gateway,
         node: Flaky,
+        liar: Flaky | None,
         venue: Venue,
         party_b: str,
         window_s: int,
@@ -104,7 +105,9 @@ class Scene:
         self.chain = chain
         self.diamond = diamond
         self.gateway = gateway
+        # Fails where the test says so; beside it there may be one that lies all the time, and one that is good.
         self.node = node
+        self.liar = liar
         self.venue = venue
         self.party_b = party_b
         self.quotes: list[Opened] = []
@@ -284,9 +287,13 @@ async def scene(
     depth: int = 64,
     window_s: int = WINDOW_S,
     sources: Sequence[str] = (SOURCE,),
+    lie: str = "",
     **funding: object,
 ) -> AsyncIterator[Scene]:
-    """A chain that is in no window; ``party_b`` is ``key`` or ``contract``."""
+    """A chain that is in no window; ``party_b`` is ``key`` or ``contract``.
+
+    With a ``lie`` the executors have three endpoints, the first of which tells it.
+    """
     async with AsyncExitStack() as stack:
         chain = await stack.enter_async_context(running_anvil())
         # In the middle of an epoch, whatever the time of day: far from every window.
@@ -304,13 +311,14 @@ async def scene(
             await diamond.send("setSymbol", symbol_id, symbol, EPOCH_S, window_s)
         gateway = await stack.enter_async_context(running_gateway(chain, diamond))
         node = await stack.enter_async_context(running_flaky(chain.url))
+        liar = await stack.enter_async_context(running_flaky(chain.url, lie)) if lie else None
         configured = settings(
             topics={"partitions": 2},
             deployments={
                 NAME: {
                     "chain_id": CHAIN_ID,
                     "diamond": diamond.address,
-                    "rpc": [node.url],
+                    "rpc": [node.url] if liar is None else [liar.url, node.url, chain.url],
                     "poll_interval_ms": 100,
                     "finality_depth": depth,
                     "default_sources": list(sources),
@@ -335,6 +343,7 @@ async def scene(
             diamond=diamond,
             gateway=gateway,
             node=node,
+            liar=liar,
             venue=venue,
             party_b=hedger,
             window_s=window_s,

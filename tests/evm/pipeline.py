@@ -7,7 +7,6 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from models.codec import decode_row
 from models.engine.tables import ACCOUNTS
 from models.ids import mark_key
 from models.instruments import FundingTermsFact, encode_fact
@@ -55,8 +54,8 @@ class Pipeline:
     def prices(self) -> dict[int, int]:
         """The opened price of every quote."""
         found: dict[int, int] = {}
-        for row in map(decode_row, self._feed.rows.values()):
-            account = decode_account(row.body, row.version)
+        for row in self._feed.rows.values():
+            account = decode_account(row)
             assert account.suspect is None
             found |= {quote_id: quote.opened_price for quote_id, quote in account.state.quotes.items()}
         return found

@@ -6,16 +6,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
-import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
-from streams.funder.chain_errors import Reverted
 from streams.funder.chain_view import Chain
 from streams.funder.data_fees import ORACLE, DataFees
 from streams.funder.diamond_calls import charge_data
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
+from streams.process.clock import SystemClock
 from tests.evm.anvil import CHAIN_ID, running_anvil
 from tests.evm.market import EPOCH_S, GENEROUS, WINDOW_S, Opened, account, next_window_s, scene
 
@@ -34,7 +33,8 @@ OPENED = 4
 @asynccontextmanager
 async def chain_of(one: Scene) -> AsyncIterator[Chain]:
     async with aiohttp.ClientSession() as session:
-        yield Chain(Node("main", [HttpEndpoint(session, one.chain.url, "#1")], CHAIN_ID), one.diamond.address)
+        node = Node("main", [HttpEndpoint(session, one.chain.url, "#1")], CHAIN_ID)
+        yield Chain(node, one.diamond.address, SystemClock())
 
 
 async def refusal(one: Scene, *charges: Charge, party_a: str = ALICE, sender: str = "", wait_s: int = 0) -> str | None:
@@ -42,12 +42,9 @@ async def refusal(one: Scene, *charges: Charge, party_a: str = ALICE, sender: st
     async with chain_of(one) as node:
         signature = await one.gateway.sign(party_a, one.party_b)
         if wait_s:
-            await one.chain.go_to(await one.chain.time_s() + wait_s)
-        try:
-            await node.simulate(sender or one.party_b, charge_data(party_a, charges, signature))
-        except Reverted as error:
-            return str(error)
-    return None
+            await one.chain.go_to(await one.chain.time_s("pending") + wait_s)
+        data = charge_data(party_a, charges, signature)
+        return await node.refusal(sender or one.party_b, one.diamond.address, data)
 
 
 def charge(quote_id: int, rate: int = RATE) -> Charge:
@@ -105,13 +102,13 @@ async def test_a_charge_moves_the_nonces_that_its_signature_covers(settings: Cal
             assert (0, 0) == await node.nonces(ALICE, one.party_b)
             await one.diamond.send("act", one.party_b, ALICE)
             assert (1, 1) == await node.nonces(ALICE, one.party_b)
-            with pytest.raises(Reverted, match="the signature is not of this state"):
-                await node.simulate(one.party_b, charge_data(ALICE, [charge(1)], signature))
+            data = charge_data(ALICE, [charge(1)], signature)
+            assert "the signature is not of this state" == await node.refusal(one.party_b, one.diamond.address, data)
 
 
 async def test_what_a_chain_takes_for_data_is_asked_of_its_oracle_where_there_is_one() -> None:
     async with running_anvil() as chain, aiohttp.ClientSession() as session:
-        node = Chain(Node("main", [HttpEndpoint(session, chain.url, "#1")], CHAIN_ID), ORACLE)
+        node = Chain(Node("main", [HttpEndpoint(session, chain.url, "#1")], CHAIN_ID), ORACLE, SystemClock())
         assert 0 == await DataFees(node).bound_wei(b"\x01" * 100, 50_000)
         oracle = await chain.deploy("GasOracle", [], [])
         await chain.ask("anvil_setCode", ORACLE, await chain.ask("eth_getCode", oracle.address, "latest"))

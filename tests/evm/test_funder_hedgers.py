@@ -48,7 +48,6 @@ async def test_each_hedgers_quotes_are_charged_once_by_its_own_signer_through_a_
         one.settings = with_hedger(one.settings, hedger)
         # The second account has quotes with both of them.
         await one.open([quote(0), quote(1), quote(1, second), quote(2, second)])
-        # The gateway signs at the newest block's time: without blocks its signatures are too old on a slow machine.
         await one.chain.mine_every(1)
         await one.chain.go_to(await next_window_s(one.chain) + 1)
         killer = Killer(one, tmp_path, seed=1)

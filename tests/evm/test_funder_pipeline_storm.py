@@ -8,15 +8,19 @@ No claim is about how fast anything is: the window is an hour of the chain's tim
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from models.symmio.funding_records import CeilingMet
 from streams.funder.epoch_replay import replay
 from streams.process.clock import SystemClock
 from tests.evm.complaints import complaints_of_outcomes, complaints_of_terms
+from tests.evm.flaky import LIES
 from tests.evm.judge import closed_at_s, expect_no_ceiling_broken
 from tests.evm.killer import Killer
 from tests.evm.market import (
@@ -32,7 +36,7 @@ from tests.evm.market import (
 )
 from tests.evm.pipeline import pipeline
 from tests.evm.verdict import Terms, read_ticks, refusals, seen_of, terms_at, verdicts
-from tests.evm.weather import KINDS, SEEDS, STORMS, happen, meddle
+from tests.evm.weather import OWN_KINDS, SEEDS, STORMS, happen, kinds_of, lie_of, meddle
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
@@ -43,13 +47,14 @@ if TYPE_CHECKING:
     from tests.evm.market import Scene
     from tests.evm.pipeline import Pipeline
 
+_log = logging.getLogger(__name__)
+
 DEPTH = 12
 SOURCES = ("binance-futures", "recorded")
 SIZES = (14, 8, 4, 3, 2, 2)
 REFUSED, FREE, CLIPPED = 5, 9, 13
 CLIPPED_TO = 10**12
-EVENTS = 6 if STORMS else 3
-_OWN_KINDS = (*KINDS, "worker", "worker", "ingest", "close", "close", "leap")
+EVENTS = len(OWN_KINDS) // 2 if STORMS else 3
 
 
 class Storm:
@@ -68,6 +73,8 @@ class Storm:
         self._killer = killer
         self._draw = draw
         self._closed: set[int] = set()
+        # How often each thing happened, and what it came to.
+        self.happened: Counter[str] = Counter()
 
     async def open_window(self, pays_s: int) -> None:
         """Let feeds fall silent about the epoch's beginning and what makes tables be down, then go there."""
@@ -85,24 +92,32 @@ class Storm:
         # One market at least can be priced by its second source.
         hushed = draw.choice([*SYMBOLS.values()])
         one.venue.hushed[SOURCES[1], hushed] = draw.choice(silences)
+        self.happened["feeds silent at T"] = sum(pays_s in hush for hush in one.venue.hushed.values())
         if draw.random() < 0.5:
             self._tables.kill_worker()
+            self.happened["worker down at T"] += 1
         if draw.random() < 0.25:
             self._tables.kill_ingest()
+            self.happened["ingest down at T"] += 1
         await self._killer.start()
         if draw.random() < 0.5:
             await eventually(lambda: len(self._killer.working) == 1, timeout_s=60)
         await one.chain.mine_every(1)
         await one.chain.go_to(pays_s + 1)
+        if draw.random() < 0.5:
+            await self._killer.kill_one()
+            self.happened["executor killed at T"] += 1
         # Who has not spoken yet when the chain's time leaps on says nothing of the epoch's beginning any more.
         await eventually(lambda: one.venue.said_s > pays_s, timeout_s=60)
         # A fork that reached below this would take the chain's clock back before the window.
         await one.chain.ask("anvil_mine", hex(DEPTH), hex(1))
 
-    async def happen(self) -> None:
-        """Let one thing happen."""
+    async def happen(self, kind: str) -> None:
+        """Let one thing of a kind happen."""
         one, draw = self._one, self._draw
-        match draw.choice(_OWN_KINDS):
+        self.happened[kind] += 1
+        charged = len(await one.charges())
+        match kind:
             case "worker" if self._tables.worker is None:
                 self._tables.start_worker()
             case "worker":
@@ -116,8 +131,9 @@ class Storm:
                 await self._close()
             case "leap":
                 await one.chain.go_to(await one.chain.time_s() + draw.randint(HOUR_S // 60, HOUR_S // 12))
-            case kind:
+            case _:
                 await happen(kind, one, self._killer, draw, depth=DEPTH)
+                self.happened["charges that left with their blocks"] += max(0, charged - len(await one.charges()))
                 # A chain mines again what it lost; this one forgets it.
                 await self._close()
 
@@ -138,6 +154,27 @@ class Storm:
         # Blocks come meanwhile, and time does not go back.
         await one.chain.go_to(max(await one.chain.time_s(), pays_s) + HOUR_S // 20)
         await eventually(lambda: one.venue.said_s > pays_s + 60, timeout_s=60)
+
+    async def count(self) -> dict[str, int]:
+        """What happened, and what executors met of it."""
+        one = self._one
+        found = self.happened + Counter(
+            {
+                "receipts withheld": one.node.withheld,
+                "answers that failed": one.node.failed,
+                "fees suggested": one.node.suggested,
+                "lies": 0 if one.liar is None else one.liar.lied,
+            }
+        )
+        found.update(f"transactions {sent.state}" for sent in await one.sent())
+        found.update(f"ceiling {met.ceiling}" for met in await one.records() if isinstance(met, CeilingMet))
+        return dict(sorted(found.items()))
+
+
+def test_two_storms_have_every_kind_and_storms_have_every_lie() -> None:
+    for seed in range(0, 100, 2):
+        assert sorted(OWN_KINDS) == sorted(kinds_of(seed, OWN_KINDS) + kinds_of(seed + 1, OWN_KINDS))
+    assert {*LIES, ""} == {lie_of(seed) for seed in range(4 * len(LIES))}
 
 
 @pytest.mark.timeout(1_200)
@@ -167,6 +204,7 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
             replace_after_s=3,
             batch=10,
             hedgers=hedgers,
+            lie=lie_of(seed),
             **ceilings,
         ) as one,
         AsyncExitStack() as stack,
@@ -183,8 +221,8 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
         try:
             await storm.open_window(pays_s)
             await killer.start()
-            for _ in range(EVENTS):
-                await storm.happen()
+            for kind in kinds_of(seed, OWN_KINDS)[:EVENTS]:
+                await storm.happen(kind)
             meddling.cancel()
             with suppress(asyncio.CancelledError):
                 await meddling
@@ -199,6 +237,7 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
         finally:
             meddling.cancel()
             await killer.end()
+            _log.info("storm seed=%d lie=%r happened=%s", seed, lie_of(seed), await storm.count())
         await one.chain.mine_every(0)
         await expect_the_judges_terms(one, terms, pays_s)
         outcomes = (await one.told()).values()

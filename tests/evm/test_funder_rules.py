@@ -19,7 +19,7 @@ from streams.funder.funding_journal import opened_journal, read_journal
 from streams.kafka.fenced_writer import Fenced
 from streams.process.clock import SystemClock
 from tests.evm.funder import start_funder
-from tests.evm.market import EPOCH_S, GENEROUS, NAME, WINDOW_S, Opened, account, next_window_s, scene
+from tests.evm.market import EPOCH_S, GENEROUS, HOUR_S, NAME, WINDOW_S, Opened, account, next_window_s, scene
 from tests.support.eventually import eventually
 from tests.support.records import create_all
 
@@ -64,7 +64,6 @@ async def test_long_pays_on_the_mark_and_short_gets_its_share_once_a_pause_is_ov
     async with scene(settings, party_b="key") as one:
         await one.open([quote(0, LONG), quote(0, SHORT), quote(1, most=0)])
         await one.diamond.send("setPaused", YES)
-        # The gateway signs at the newest block's time: without blocks its signatures are too old on a slow machine.
         await one.chain.mine_every(1)
         await one.chain.go_to(await next_window_s(one.chain) + 1)
 
@@ -154,6 +153,8 @@ async def test_what_waits_is_sent_with_higher_fees_and_taken_back_when_the_windo
 ) -> None:
     async with scene(settings, party_b="key", replace_after_s=0.1) as one:
         await one.open([quote(0)])
+        # Blocks come when the test says so, which may be late: no signature is to expire meanwhile.
+        await one.diamond.send("setValidFor", HOUR_S)
         pays_s = await next_window_s(one.chain)
         await one.chain.go_to(pays_s + 1)
         await one.chain.ask("evm_setAutomine", NO)
@@ -278,7 +279,7 @@ async def test_who_was_paused_and_replaced_ends(settings: Callable[..., Settings
                 first.signal(signal.SIGSTOP)
                 await eventually(lambda: second.is_ready, timeout_s=30)
                 first.signal(signal.SIGCONT)
-                await asyncio.wait_for(first.wait(), 80)
+                await eventually(lambda: first.code is not None, timeout_s=60)
                 await one.chain.mine_every(1)
                 await one.chain.go_to(await next_window_s(one.chain) + 1)
                 await done(one, 1)

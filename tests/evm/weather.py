@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from typing import TYPE_CHECKING
 
+from tests.evm.flaky import LIES
 from tests.evm.market import account
 
 if TYPE_CHECKING:
-    import random
+    from collections.abc import Sequence
 
     from tests.evm.killer import Killer
     from tests.evm.market import Scene
@@ -21,6 +23,26 @@ _FIRST = int(os.environ.get("TIDEMARK_TEST_SEED") or 0)
 SEEDS = range(_FIRST, _FIRST + max(1, STORMS))
 
 KINDS = ("fork", "fork", "kill", "spike", "stall", "suggest", "late", "odds")
+OWN_KINDS = (*KINDS, "worker", "ingest", "close", "leap")
+"""What happens where there are a worker and an ingest, too; two storms, the first of which is even, have each of it."""
+
+
+def kinds_of(seed: int, kinds: Sequence[str]) -> list[str]:
+    """What happens in a storm, and in which order: in a storm and the next one, where it is even, all of the kinds.
+
+    Args:
+        seed: The storm's.
+        kinds: What may happen; what is there twice happens twice.
+    """
+    order = random.Random(seed // 2).sample(kinds, len(kinds))
+    half = len(kinds) // 2
+    return order[half:] if seed % 2 else order[:half]
+
+
+def lie_of(seed: int) -> str:
+    """What one of three endpoints does all the time; every other two storms have but one, which does nothing of it."""
+    number = seed // 4 * 2 + seed % 2
+    return LIES[number % len(LIES)] if seed // 2 % 2 else ""
 
 
 async def happen(kind: str, one: Scene, killer: Killer, draw: random.Random, *, depth: int) -> None:

@@ -11,19 +11,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from models.chain_records import Block, decode_chain_record
+from models.codec import decode_row
+from models.engine.tables import VALUATIONS
+from streams.process.clock import SystemClock
 from streams.replay.account_at import At, value_account_at
 from streams.replay.captured_log import CapturedLog, CaptureWriter
+from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import resolve_times
 from streams.replay.merging import read_merged
+from streams.replay.replay_clock import ReplayClock
+from streams.replay.replayed_log import ReplayWindow, replaying
 from tests.support.decimal_upnl import contract_positions, gain_e18, newest_mark
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.recording import GOLDEN_STATES, read_json
+from tests.support.told_kafka import lately, told_kafka
 from tests.support.told_log import Story, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from streams.replay.bounded_log import Log
+    from streams.settings import Settings
 
 pytestmark = pytest.mark.timeout(7_200)
 
@@ -60,7 +69,7 @@ def written_ms(story: Story) -> dict[int, int]:
     return blocks
 
 
-def expect_contract(snapshot: dict[str, Any], account: str, body: dict[str, Any]) -> int:
+def expect_contract(snapshot: dict[str, Any], account: str, body: Mapping[str, Any]) -> int:
     """Balances and positions are the contract's own."""
     allocated, *values = snapshot["A"][account]
     assert str(allocated) == body["allocated"]
@@ -71,6 +80,11 @@ def expect_contract(snapshot: dict[str, Any], account: str, body: dict[str, Any]
     )
     assert sorted(contract_positions(snapshot, account, _MARKET)) == found
     return len(found)
+
+
+def figures(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What an account is worth, by what positions."""
+    return {name: body[name] for name in ("upnl", "notional", "allocated", "available_balance", "status")}
 
 
 async def test_as_of_each_snapshots_block_an_account_is_what_the_contract_answered(
@@ -89,6 +103,37 @@ async def test_as_of_each_snapshots_block_an_account_is_what_the_contract_answer
     assert compared >= min(_SNAPSHOTS, len(snapshots))
     assert positions
     assert last in written_ms(story)
+
+
+async def test_over_kafka_accounts_are_at_each_snapshot_what_the_contract_answered_in_one_pass(
+    settings: Callable[..., Settings], snapshots: list[dict[str, Any]]
+) -> None:
+    story = lately()
+    own, blocks, compared = await told_kafka(story, settings), written_ms(story), 0
+    log, began_ms = KafkaLog(own.bootstrap, {}, SystemClock()), story.records[0].time_ms
+    ordered = sorted(snapshots, key=lambda one: int(one["block"]))
+    clock, window = ReplayClock(began_ms), ReplayWindow(began_ms, max(blocks.values()))
+    async with replaying(log, own, window, clock, told=(), on_record=lambda _: None) as replay:
+        shown = dict((await replay.begin()).rows[VALUATIONS])
+        for snapshot in ordered:
+            # The newest block by then: of some numbers nothing was said.
+            at_ms = blocks[max(number for number in blocks if number <= snapshot["block"])]
+            if at_ms > clock.at_ms:
+                shown |= dict((await replay.advance(at_ms)).rows.get(VALUATIONS, ()))
+            for account in snapshot["A"]:
+                row = shown.get(f"{DEPLOYMENT}:{account}".encode())
+                if row is None:
+                    assert not any(snapshot["A"][account])
+                    continue
+                expect_contract(snapshot, account, decode_row(row).body)
+                compared += 1
+    assert compared > len(snapshots)
+    # ``asof`` of one block reads the same log by itself.
+    last = ordered[-1]
+    for account in last["A"]:
+        found = await value_account_at(log, own, DEPLOYMENT, account, At(block=last["block"]), on_record=lambda _: None)
+        assert found is not None
+        assert figures(decode_row(shown[f"{DEPLOYMENT}:{account}".encode()]).body) == figures(found.body)
 
 
 async def test_at_random_instants_the_upnl_is_what_decimals_make_of_the_contracts_positions(

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from models.bookings import Booked, decode_booking_record
+from models.codec import encode_row
 from models.engine.tables import ACCOUNTS, QUOTE_HISTORY
 from models.ids import split_key
 from models.symmio.account import AccountRow, decode_account, decode_finished
@@ -34,10 +35,10 @@ async def test_tables_match_every_snapshot_after_the_logs_went_through_kafka(set
         await all_committed(mine)
     accounts: defaultdict[str, list[AccountRow]] = defaultdict(list)
     for key, row in await changelog(mine, ACCOUNTS):
-        accounts[split_key(key)[1]].append(decode_account(row.body, row.version))
+        accounts[split_key(key)[1]].append(decode_account(encode_row(*row)))
     finished: dict[int, tuple[str, Quote]] = {}
     for key, row in await changelog(mine, QUOTE_HISTORY):
-        quote = decode_finished(row.body)
+        quote = decode_finished(encode_row(*row))
         finished[quote.quote_id] = (key.decode().split(":")[1], quote)
 
     snapshots = read_json(GOLDEN_STATES)["snaps"]

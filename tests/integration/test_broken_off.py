@@ -85,16 +85,13 @@ def killed_in_the_middle(monkeypatch: pytest.MonkeyPatch, broker: Broker) -> Non
     monkeypatch.setattr(Progress, "take", take_and_kill)
 
 
-@pytest.mark.parametrize("file_format", ["parquet", "ndjson"])
-async def test_an_export_leaves_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file_format: str
-) -> None:
+async def test_an_export_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     killed_in_the_middle(monkeypatch, world.broker)
     out = tmp_path / "exported" / "prices"
     out.parent.mkdir()
 
-    given = ("--offsets", f"{topic_name(world.settings, PRICE_TICKS)}:0:0-{TICKS}", "--format", file_format)
-    code, stdout, stderr = await world.run("export", "prices", *given, "--out", str(out))
+    offsets = f"{topic_name(world.settings, PRICE_TICKS)}:0:0-{TICKS}"
+    code, stdout, stderr = await world.run("export", "prices", "--offsets", offsets, "--out", str(out))
 
     assert (3, "") == (code, stdout), stderr
     assert "expected the broker to hand out" in stderr

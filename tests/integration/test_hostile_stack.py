@@ -8,12 +8,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from models.codec import encode_row
 from models.engine.tables import ACCOUNTS
 from models.symmio.account import decode_account
 from models.symmio.replay import Replay
-from models.symmio.state_codec import encode_state
 from streams.ingest.symmio import chain_follow
 from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
 from streams.process.clock import SystemClock
@@ -28,6 +29,7 @@ from tests.support.recording import GOLDEN_LOGS, read_json, recorded_blocks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from models.symmio.state import AccountState
     from streams.settings import Settings
 
 HISTORY, BLOCKS_A_SECOND = 500, 8
@@ -85,7 +87,7 @@ async def test_rows_are_right_within_a_minute_of_the_chain_standing_still(
                 ingesting.result()
             rows = await feed_rows(own, ACCOUNTS)
             return undisturbed == {
-                key: _shown(decode_account(row.body, row.version).state, finished) for key, row in rows.items()
+                key: _shown(decode_account(encode_row(*row)).state, finished) for key, row in rows.items()
             }
 
         try:
@@ -103,17 +105,17 @@ async def test_rows_are_right_within_a_minute_of_the_chain_standing_still(
         assert 0 == await end_offset(own, topic_name(own, DEAD_LETTERS))
 
 
-def _undisturbed() -> tuple[dict[bytes, dict[str, Any]], frozenset[str]]:
+def _undisturbed() -> tuple[dict[bytes, AccountState], frozenset[int]]:
     recording = read_json(GOLDEN_LOGS)
     replay = Replay(recording["diamond"])
     for block in recorded_blocks(recording):
         replay.fold(block)
-    finished = frozenset(str(quote_id) for quote_id in replay.finished)
+    finished = frozenset(replay.finished)
     rows = {f"{DEPLOYMENT}:{account}".encode(): _shown(row.state, finished) for account, row in replay.rows.items()}
     return rows, finished
 
 
-def _shown(state: Any, finished: frozenset[str]) -> dict[str, Any]:  # noqa: ANN401 - of any account
+def _shown(state: AccountState, finished: frozenset[int]) -> AccountState:
     """A state without the quotes that are finished: when they leave depends on finality."""
-    shown = encode_state(state)
-    return {**shown, "quotes": [quote for quote in shown["quotes"] if str(quote["quote_id"]) not in finished]}
+    left = {quote_id: quote for quote_id, quote in state.quotes.items() if quote_id not in finished}
+    return msgspec.structs.replace(state, quotes=left)

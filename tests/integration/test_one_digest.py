@@ -18,7 +18,8 @@ from api.dialects.bitfinex.calc_requests import Calculation
 from api.dialects.bitfinex.ledger_book import LedgerBook, Statements
 from api.dialects.flash.flash_dialect import FLASH as FLASH_DIALECT
 from api.dialects.symmio.frames import upnl_object
-from models.engine.tables import POSITION_STATES, STATEMENTS
+from models.codec import decode_row
+from models.engine.tables import POSITION_STATES, STATEMENTS, VALUATIONS
 from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES
 from models.ids import mark_key
 from models.kept_inputs import (
@@ -42,8 +43,7 @@ from streams.archive.archived_log import ArchivedLog, JoinedLog
 from streams.archive.archiving import archive_due, find_due
 from streams.kafka.topics import PRICE_TICKS, registry, served_name, topic_name
 from streams.process.clock import SystemClock
-from streams.replay.account_at import At, value_account_at
-from streams.replay.accounts_at import fold_accounts_at
+from streams.replay.accounts_at import value_accounts_at
 from streams.replay.bounded_log import Place, Span
 from streams.replay.calculated_at import calculated_at
 from streams.replay.captured_log import CapturedLog, CaptureWriter
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaProducer
 
+    from models.engine.tables import MemoryTables
     from streams.replay.bounded_log import Log
     from streams.settings import Settings
 
@@ -78,6 +79,8 @@ FLASH, ORACLES = "flash", {"SOL": "150", "USDC": "1"}
 FUNDED = FundingMade(
     88_000, "0.75", "0.01", is_scaled=True, markets={"BTCUSDT": KeptFunding(1, 0, "53940000000000", 14_400, 28_800)}
 )
+# By then, after several forks, somebody has a position of the market that has a price, and position states.
+_BLOCKS = 350
 # As a broker cleans a topic that nobody waits for.
 _CLEANED_SOON = {
     "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.001", "segment.ms": "100",
@@ -87,7 +90,7 @@ _CLEANED_SOON = {
 
 async def tell(settings: Settings) -> None:
     """A chain, a ledger whose settings are said twice, prices, and what funding was made of."""
-    await write_chain(settings, FORKS, forked_chain())
+    await write_chain(settings, FORKS, forked_chain()[:_BLOCKS])
     now_ms = CLOCK.now_ms()
     prices = {FORKS_SYMBOL: "3.25", **PRICES}
     await write_ticks(
@@ -128,21 +131,30 @@ async def basket_sent(settings: Settings, sender: AIOKafkaProducer) -> Calculati
     return CalculationsMade(now_ms, [(f"{FLASH}:{OWNER}", 1, 1, "basket venue")], dict(marks), dict(named))
 
 
-async def digest_of(log: Log, settings: Settings, vector: Mapping[Place, Span], account: str, at_ms: int) -> str:
+async def tables_at(log: Log, settings: Settings, deployment: str, at_ms: int) -> MemoryTables:
+    """Every table of a deployment, folded from the first record on and valued at an instant."""
+    return (await value_accounts_at(log, settings, deployment, at_ms, on_record=lambda _: None)).fold.engine.tables
+
+
+def body_in(tables: MemoryTables, account: bytes) -> Mapping[str, Any]:
+    row = tables.read(VALUATIONS, account)
+    assert row is not None
+    return decode_row(row).body
+
+
+async def digest_of(log: Log, settings: Settings, vector: Mapping[Place, Span], account: bytes, at_ms: int) -> str:
     """What the window has, and what is made of it."""
     records = [one async for one in read_merged(log, vector)]
-    shown = await value_account_at(log, settings, FORKS, account, At(time_ms=at_ms), on_record=lambda _: None)
-    assert shown is not None
-    begun = await fold_accounts_at(log, settings, FORKS, at_ms, on_record=lambda _: None)
-    states = begun.fold.engine.tables.read(POSITION_STATES, f"{FORKS}:{account}".encode())
+    tables = await tables_at(log, settings, FORKS, at_ms)
+    states = tables.read(POSITION_STATES, account)
     (made,) = [decode_kept(one.value or b"") for one in records if one.key == kept_key("funding", FORKS)]
     assert isinstance(made, FundingMade)
     held = await log.held({place.topic for place in vector})
     found = await log.find(held, records[len(records) // 2].time_ms)
     said = [
-        [list(map(repr, one)) for one in records],
+        [*map(repr, records)],
         sorted([*place, offset] for place, offset in found.items()),
-        upnl_object(shown.body),
+        upnl_object(body_in(tables, account)),
         repr(states),
         {name: _funding(made, one) for name, one in made.markets.items()},
         await _pu(log, settings, at_ms),
@@ -178,9 +190,9 @@ async def _basket(log: Log, settings: Settings, at_ms: int) -> object:
 
 async def _pu(log: Log, settings: Settings, at_ms: int) -> list[Any]:
     """The frame of the ledger's position, of the inputs that its row names."""
-    found = await value_account_at(log, settings, DESK, ANN, At(time_ms=at_ms), on_record=lambda _: None)
-    assert found is not None
-    body, partitions = json.loads(json.dumps(found.body)), settings.topics.partitions
+    tables = await tables_at(log, settings, DESK, at_ms)
+    key, partitions = f"{DESK}:{ANN}".encode(), settings.topics.partitions
+    body = json.loads(json.dumps(body_in(tables, key)))
     ticks = Places(topic_name(settings, PRICE_TICKS), partitions)
     said = Places(topic_name(settings, LEDGER_SETTINGS), partitions)
     wanted: dict[Place, set[int]] = {}
@@ -191,13 +203,18 @@ async def _pu(log: Log, settings: Settings, at_ms: int) -> list[Any]:
             wanted.setdefault(Place(said.topic, at[0]), set()).add(at[1])
     read = await read_offsets_of(log, wanted, lambda _: None)
     named = NamedInputs(body, RawFold(settings, DESK, None), read, ticks, said)
-    begun = await fold_accounts_at(log, settings, DESK, at_ms, on_record=lambda _: None)
-    rows = dict(begun.fold.engine.tables.items(STATEMENTS))
-    statements = Statements(rows, None, lambda _: False, {})  # type: ignore[arg-type]
-    book = LedgerBook(f"{DESK}:{ANN}".encode(), statements, lambda _key, held, _asked: PricedAccount(held, named))
+    statements = Statements(dict(tables.items(STATEMENTS)), None, lambda _: False, {})  # type: ignore[arg-type]
+    book = LedgerBook(key, statements, lambda _key, held, _asked: PricedAccount(held, named))
     frame = book.calculate(Calculation("position", PERP))
     assert frame is not None
     return [frame.type, json.loads(json.dumps(list(frame.payload), default=str))]
+
+
+def somebody(tables: MemoryTables) -> bytes:
+    """An account with a uPnL and position states."""
+    holding = {key for key, row in tables.items(VALUATIONS) if decode_row(row).body["upnl"] not in {None, "0"}}
+    told = {key for key, row in tables.items(POSITION_STATES) if b'"states":[{' in row}
+    return min(holding & told)
 
 
 async def captured(log: Log, vector: Mapping[Place, Span], directory: Path) -> CapturedLog:
@@ -206,6 +223,17 @@ async def captured(log: Log, vector: Mapping[Place, Span], directory: Path) -> C
         writer.take(one)
     writer.finish(code="test", made_ms=CLOCK.now_ms(), since_ms=None, until_ms=None)
     return CapturedLog(directory)
+
+
+async def configure(settings: Settings, kind: ConfigResourceType, config: Mapping[str, str], topic: str = "") -> None:
+    """Configure a topic, or the one broker."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        (broker,) = (await admin.describe_cluster())["brokers"]
+        await admin.alter_configs([ConfigResource(kind, topic or str(broker["node_id"]), dict(config))])
+    finally:
+        await admin.close()
 
 
 async def clean(settings: Settings, log: Log) -> None:
@@ -218,19 +246,7 @@ async def clean(settings: Settings, log: Log) -> None:
         return len([one async for one in read_merged(log, vector) if one.key != b"filler"])
 
     before = await count()
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    await admin.start()
-    try:
-        (broker,) = (await admin.describe_cluster())["brokers"]
-        await admin.alter_configs(
-            [
-                ConfigResource(ConfigResourceType.TOPIC, topic, dict(_CLEANED_SOON)),
-                # It would look every 15 s.
-                ConfigResource(ConfigResourceType.BROKER, str(broker["node_id"]), {"log.cleaner.backoff.ms": "200"}),
-            ]
-        )
-    finally:
-        await admin.close()
+    await configure(settings, ConfigResourceType.TOPIC, _CLEANED_SOON, topic)
 
     async def is_cleaned() -> bool:
         # Only a segment that a broker does not write to any more is cleaned, and a record ends one that is old enough.
@@ -248,6 +264,8 @@ async def test_a_window_has_one_digest_from_kafka_archive_and_capture_also_after
     desk = LedgerDeploymentSettings(default_sources=(SOURCE,), default_max_age_ms=10**12)
     flash = FlashSettings(default_max_age_ms=10**12)
     own = settings(deployments={**forked_deployment(), DESK: desk, FLASH: flash}, topics={"partitions": 2})
+    # A broker looks every 15 s for what is to be cleaned, and hears of another pace when it has slept.
+    await configure(own, ConfigResourceType.BROKER, {"log.cleaner.backoff.ms": "200"})
     await create_all(own)
     await tell(own)
     live, at_ms = KafkaLog(own.bootstrap, {}, CLOCK), CLOCK.now_ms()
@@ -261,11 +279,7 @@ async def test_a_window_has_one_digest_from_kafka_archive_and_capture_also_after
         due = await find_due(live, store, topic, CLOCK.now_ms() + 60_000)
         await archive_due(live, store, due, configs[topic], code="test", on_record=lambda _: None)
     archive, capture = ArchivedLog(store), await captured(live, whole, tmp_path / "capture")
-    begun = await fold_accounts_at(live, own, FORKS, at_ms, on_record=lambda _: None)
-    tables = begun.fold.engine.tables
-    account = (
-        next(key for key, row in tables.items(POSITION_STATES) if b'"states":[{' in row).decode().partition(":")[2]
-    )
+    account = somebody(await tables_at(live, own, FORKS, at_ms))
 
     async def replayed(log: Log) -> str:
         return await digest_of(log, own, vector, account, at_ms)

@@ -185,8 +185,20 @@ async def test_they_are_served_as_symmio_is_and_no_row_of_theirs_touches_it(
         assert before == await symmio.answers(client)
         assert await client.shows(ANN, upnl="20")
 
-        # One of its accounts has a row that no worker can read: the next one leaves that as it is.
+        # Where neither is installed nothing of theirs is read, and nothing of SYMMIO's is touched.
         process.kill()
+        async with worker(mine, instance="worker-2") as without:
+            await without.ready(60)
+            await say(mine, COINS, {"kind": "order", "time_ms": 4, "id": "8", "margin": "0.05"})
+            # Until it speaks for every partition of the one before, the api says so.
+            await eventually(lambda: answers(session, "/readyz", 200), 60)
+            assert before == await symmio.answers(client)
+            assert await client.shows(ANN, upnl="20")
+            assert await symmio.is_folded()
+            assert without.process.poll() is None
+            without.kill()
+
+        # One of its accounts has a row that no worker can read: the next one leaves that as it is.
         await corrupt(mine, ACCOUNTS, BROKEN)
         async with worker(mine, instance="worker-1", python=python) as next_one:
             await next_one.ready(60)
@@ -194,8 +206,12 @@ async def test_they_are_served_as_symmio_is_and_no_row_of_theirs_touches_it(
             await eventually(lambda: unreadable in next_one.log.read_text(), 30)
             await write_ticks(mine, [tick("BTCUSDT", "120", 2)])
             await eventually(lambda: client.shows(ANN, upnl="40"), 30)
-            await say(mine, COINS, {"kind": "paid", "time_ms": 4, "wallet": "main", "amount": "2"})
+            await say(mine, COINS, {"kind": "paid", "time_ms": 5, "wallet": "main", "amount": "2"})
             await eventually(lambda: client.shows(COINS, liquidatable=False), 30)
+            # What was said while it was away was told once, and in its place.
+            told = (await client.get(f"/v1/accounts/{COINS}/statement"))["events"]
+            kinds = ["paid", "order", "position", "order", "paid"]
+            assert list(enumerate(kinds, 1)) == [(one["number"], one["event"]["kind"]) for one in told]
         assert await symmio.is_folded()
 
 

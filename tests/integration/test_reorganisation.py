@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from models.chain_records import Block, Rollback, Watermark
+from models.codec import encode_row
 from models.engine.tables import ACCOUNTS
 from models.symmio.account import decode_account
 from models.symmio.replay import Replay
-from models.symmio.state_codec import encode_state
 from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.golden import DEPLOYMENT, golden_deployment
@@ -19,9 +20,10 @@ from tests.support.pipeline import all_committed, end_offset, feed_rows, worker,
 from tests.support.recording import GOLDEN_LOGS, read_json, recorded_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from models.chain_records import ChainRecord
+    from models.symmio.state import AccountState
     from streams.settings import Settings
 
 DEPTH = 12
@@ -63,16 +65,16 @@ async def test_random_forks_up_to_the_finality_depth_end_in_the_rows_of_the_surv
         replay.fold(block)
     surviving = {f"{DEPLOYMENT}:{account}".encode(): _shown(row.state) for account, row in replay.rows.items()}
     rows = await feed_rows(mine, ACCOUNTS)
-    finished = {str(quote_id) for quote_id in replay.finished}
+    finished = replay.finished
 
     assert sum(isinstance(record, Rollback) for record in records) > 50
     assert surviving == {
-        key: _shown(decode_account(row.body, row.version).state, leaving=finished) for key, row in rows.items()
+        key: _shown(decode_account(encode_row(*row)).state, leaving=finished) for key, row in rows.items()
     }
     assert 0 == await end_offset(mine, topic_name(mine, DEAD_LETTERS))
 
 
-def _shown(state: Any, leaving: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:  # noqa: ANN401
+def _shown(state: AccountState, leaving: Collection[int] = ()) -> AccountState:
     """A state without the quotes that are finished: when they leave depends on finality, which a fork delays."""
-    shown = encode_state(state)
-    return {**shown, "quotes": [quote for quote in shown["quotes"] if str(quote["quote_id"]) not in leaving]}
+    left = {quote_id: quote for quote_id, quote in state.quotes.items() if quote_id not in leaving}
+    return msgspec.structs.replace(state, quotes=left)

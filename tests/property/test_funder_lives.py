@@ -16,6 +16,7 @@ from models.symmio.funding_plan import LATE_S
 from models.symmio.funding_records import Outcome
 from tests.evm.mutants import MUTANTS
 from tests.support.funding_chain import GWEI, Act
+from tests.support.funding_endpoint import VIEWS_TWISTED
 from tests.support.funding_lives import EPOCH_S, PAYS_S, WINDOW_S, World
 from tests.support.virtual_loop import run_in_no_time
 
@@ -251,6 +252,50 @@ async def fork_again(world: World) -> None:
 @pytest.mark.parametrize("lie", ["ahead", "fast", "slow", "frozen"])
 def test_one_endpoint_of_three_that_is_wrong_all_the_time_costs_no_quote_its_epoch(lie: str, place: int) -> None:
     assert [] == run_in_no_time(among_three(lie, place)).complaints()
+
+
+RECEIPTS = {"reverted": {"status": "0x0"}, "for nothing": {"gasUsed": "0x1"}}
+"""What an endpoint may say of every transaction."""
+
+
+async def where_one_is_wrong_about_costs(lie: str, endpoints: int, place: int) -> World:
+    world = World(random.Random(9), hedgers=2, endpoints=endpoints)
+    world.chain.refused = {2: "the quote is cursed"}
+    world.endpoints[0].takes_all = lie == "takes all"
+    world.endpoints[0].refuses_all = lie == "refuses all"
+    world.endpoints[0].receipt_says = RECEIPTS.get(lie, {})
+    world.endpoints[0].twists = lie if lie in VIEWS_TWISTED else ""
+    world.endpoints[0].gas = {"too little": 25_000, "too much": 14_000_000, "far too much": 10**9}.get(lie)
+    world.endpoints.insert(place, world.endpoints.pop(0))
+    await until_over(world, [150], away_s=3)
+    return world
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize(
+    "lie", ["takes all", "refuses all", "too little", "too much", "far too much", *VIEWS_TWISTED, *RECEIPTS]
+)
+def test_one_endpoint_of_three_that_is_wrong_about_what_a_charge_is_made_of_costs_nothing(lie: str, place: int) -> None:
+    world = run_in_no_time(where_one_is_wrong_about_costs(lie, 3, place))
+    assert ([], 0) == (world.complaints(), world.reverts)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("lie", ["takes all", "refuses all", "too little", "too much", "far too much"])
+def test_one_endpoint_of_two_that_is_wrong_about_what_is_taken_costs_a_bounded_number_of_charges(
+    lie: str, place: int
+) -> None:
+    world = run_in_no_time(where_one_is_wrong_about_costs(lie, 2, place))
+    assert [] == [one for one in world.complaints() if "the quote is cursed" not in one]
+    # A batch of two, and the one quote of it that is refused.
+    assert world.reverts <= (2 if lie == "takes all" else 0)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("lie", VIEWS_TWISTED)
+def test_one_endpoint_of_two_that_is_wrong_about_an_account_charges_nothing_wrongly(lie: str, place: int) -> None:
+    world = run_in_no_time(where_one_is_wrong_about_costs(lie, 2, place))
+    assert ([], 0) == (world.complaints(may_miss=True), world.reverts)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -32,16 +32,21 @@ if TYPE_CHECKING:
 _NAME, _SYMBOL_ID, _MARKET = "main", 7, "BTCUSDT"
 _SOURCES = ("first", "second", "third")
 _START_MS = 1_000_000
+_WRITTEN, _READ = "written", "read"
 
 
 class Told(NamedTuple):
-    """A source says a price, so many ms after the one before, of an event so many ms ago; clocks may differ."""
+    """A source says a price, so many ms after the one before, of an event so many ms ago; clocks may differ.
+
+    The worker has written the mark's row itself, or reads another's, or both in one order or the other.
+    """
 
     source: str
     after_ms: int
     late_ms: int
     price: int
     ahead_ms: int | None
+    comes: tuple[str, ...]
 
 
 _told = st.builds(
@@ -51,6 +56,7 @@ _told = st.builds(
     st.integers(0, 9_000),
     st.integers(1, 10**6),
     st.one_of(st.none(), st.integers(-9_000, 9_000)),
+    st.sampled_from([(_READ,), (_WRITTEN,), (_WRITTEN, _READ), (_READ, _WRITTEN)]),
 )
 _refs = st.lists(st.tuples(st.sampled_from(_SOURCES), st.integers(1, 6_000)), unique_by=lambda one: one[0], max_size=3)
 
@@ -93,7 +99,12 @@ async def test_whoever_asks_gets_the_same_mark_at_every_instant(
         if tick.event_ms > newest.get(one.source, 0):
             newest[one.source] = tick.event_ms
             body, key = encode_mark(mark_of(tick, offset)), mark_key(one.source, _MARKET)
-            worker.marks._take({TopicPartition(MARKS, 0): [Fetched(key, encode_row(1, offset + 1, body))]})
+            row = encode_row(1, offset + 1, body)
+            for way in one.comes:
+                if way == _WRITTEN:
+                    worker.acknowledged(worker.marks.topic, [(key, row)])
+                else:
+                    worker.marks._take({TopicPartition(MARKS, 0): [Fetched(key, row)]})
             tables.marks.put(key.decode(), offset + 1, body)
         expect_agreement()
     for wait_ms in waits_ms:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.position_states import EMPTY
 from models.symmio.position_states import released, with_chain_states, with_engine_state, without_blocks_above
-from tests.support.positions import TIME_S, chain_state, engine_state, standing
+from tests.support.positions import MADE, TIME_S, chain_state, engine_state, standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ def fold(steps: Sequence[EngineState | Happening], *, gaps: bool) -> Mapping[str
         elif isinstance(step, dict):
             body = with_chain_states(body, [step], fresh=True, gaps=gaps, now_ms=TIME_S * 1000)
         else:
-            body = with_engine_state(body, step, fresh=True, gaps=gaps)
+            body = with_engine_state(body, step, MADE, fresh=True, gaps=gaps)
     return body
 
 

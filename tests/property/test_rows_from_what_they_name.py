@@ -23,17 +23,22 @@ from models.engine.in_memory import PARTITION, Engine
 from models.engine.tables import ALERTS, MARKETS, POSITION_STATES, SUBTOTALS, VALUATIONS
 from models.flash.flash_venue import FLASH
 from models.guarded_venue import GuardedVenue
-from models.ids import market_key, split_key
+from models.ids import account_key, market_key, split_key
 from models.ledger.ledger_venue import LEDGER
+from models.position_states import EMPTY
 from models.prices import MarkTick, OracleSaid, UsedMark, mark_of, used_mark
 from models.provenance import MADE_FROM, join_provenance, named_marks, with_inputs
 from models.references import UsedReference, read_reference
 from models.subtotals import Subtotals
 from models.symmio.chain_states import states_of
 from models.symmio.deployment import SymmioDeployment
+from models.symmio.engine_states import encode_engine_state
+from models.symmio.position_states import CHAIN, ENGINE, with_engine_state
 from models.symmio.venue import engine_deployment
 from models.valuations import UNSUPPORTED
+from models.venue import ToldAt
 from tests.support import flash, ledger
+from tests.support.positions import engine_state
 from tests.support.symmio import ALICE, BOB, DIAMOND, E18, HEDGER, allocate, allocate_b, block, fee_out, log
 
 if TYPE_CHECKING:
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 
     from models.chain_records import ChainRecord, RawLog
     from models.prices import PriceTick
+    from models.symmio.engine_states import EngineState
 
 NAME = "main"
 MAX_AGE_MS = 5_000
@@ -56,7 +62,8 @@ class Shape(NamedTuple):
     """A venue as a random history has it.
 
     ``record`` makes a record of an account and its key, ``first`` a record before all, of a chain if it is one.
-    ``markets`` are the names of marks with prices that they go between, ``said`` the references by name.
+    ``markets`` are the names of marks with prices that they go between, ``said`` the references by name. ``tells`` says
+    what an engine tells of an account, where one does.
     """
 
     deployment: EngineDeployment
@@ -65,6 +72,7 @@ class Shape(NamedTuple):
     markets: Mapping[str, tuple[float, float]]
     said: Mapping[str, Sequence[bytes]]
     oracle: OracleSaid | msgspec.UnsetType = msgspec.UNSET
+    tells: Callable[[Random], tuple[bytes, EngineState]] | None = None
 
     @property
     def venue(self) -> Any:  # noqa: ANN401 - it is the venue's own
@@ -86,6 +94,7 @@ class History:
         self.raw: list[Told] = []
         self.ticks: dict[tuple[str, int], PriceTick] = {}
         self.said: dict[int, tuple[str, bytes]] = {}
+        self.told: list[tuple[bytes, EngineState]] = []
         self.rows: list[tuple[str, bytes, bytes]] = []
         self._draws, self._now_ms = Random(seed), START_MS
         self.engine = Engine({NAME: shape.deployment})
@@ -106,6 +115,8 @@ class History:
         self._now_ms += draws.choice((100, 1_000, 1_000, 6_000))
         if draws.random() < 0.3:
             self._tell(Told(*self.shape.record(draws, len(self.raw))))
+        if self.shape.tells is not None and draws.random() < 0.4:
+            self._told_by_engine(*self.shape.tells(draws))
         for name, between in self.shape.markets.items():
             if draws.random() < 0.5:
                 self._price(name, f"{draws.uniform(*between):.4f}")
@@ -118,6 +129,11 @@ class History:
     def _tell(self, told: Told) -> None:
         tell(self.engine, self.shape, told, len(self.raw), self._now_ms)
         self.raw.append(told)
+
+    def _told_by_engine(self, key: bytes, state: EngineState) -> None:
+        told_at = ToldAt(PARTITION, len(self.told), self._now_ms)
+        self.told.append((key, state))
+        self.engine.told(key, encode_engine_state(state), told_at, self._now_ms)
 
     def _price(self, name: str, price: str) -> None:
         offset = len(self.ticks)
@@ -228,6 +244,20 @@ def _symmio() -> Shape:
         account, market = draws.choice((ALICE, BOB)), draws.choice((1, 2, 2, 3))
         return b"", block(offset + 1, _quote(offset, account, market, draws.randint(0, 1), draws.choice((99, 101))))
 
+    def tells(draws: Random) -> tuple[bytes, EngineState]:
+        account, number = draws.choice((ALICE, BOB)), draws.randint(1, 3)
+        # Of a quote an engine first knows its own number alone.
+        quote_id, temp_quote_id = draws.choice(((number, None), (number, -number), (None, -number)))
+        return account_key(NAME, account), engine_state(
+            id=f"{account} {number} {draws.randint(1, 2)}",
+            version=draws.randint(1, 3),
+            counterparty_address=account,
+            quote_id=quote_id,
+            temp_quote_id=temp_quote_id,
+            last_seen_action=draws.choice(("SendQuote", "InstantRFQ", "FillLimitOrderOpen")),
+            modify_time=draws.randint(1, 4),
+        )
+
     markets = [log("AddSymbol", at, name, 1, 2, 3, 4, 14_400, 420) for at, name in ((1, "BTC"), (2, "ETH"), (3, "SOL"))]
     funds = [allocate(200 * E18), allocate(150 * E18, BOB), allocate_b(150 * E18), allocate_b(1_000 * E18, party_a=BOB)]
     return Shape(
@@ -236,6 +266,7 @@ def _symmio() -> Shape:
         record,
         {"BTC": (90, 110), "ETH": (95, 105)},
         {},
+        tells=tells,
     )
 
 
@@ -380,10 +411,37 @@ def test_every_sum(histories: list[tuple[History, Anew]]) -> None:
 
 def test_every_position_state_of_the_chain(histories: list[tuple[History, Anew]]) -> None:
     for history, anew in histories:
-        states = [one for _, body, _ in history.of(POSITION_STATES) for one in body["states"]]
+        states = list(_states(history, CHAIN))
         assert bool(states) == (history.shape.venue.kind == "symmio")
-        for one in states:
+        for _, one in states:
             again = anew.states[tuple(one["at"])]
-            assert {name: value for name, value in one.items() if name not in {"seq", "push"}} == {
+            assert START_MS <= one[MADE_FROM]["at_ms"]
+            assert _apart_from_when(one) == {
                 name: value for name, value in json.loads(encode_body(again)).items() if value is not None
             }
+
+
+def test_every_position_state_of_an_engine(histories: list[tuple[History, Anew]]) -> None:
+    """Of the topic only the account's own records are read, up to the one that the state names."""
+    for history, _ in histories:
+        states = list(_states(history, ENGINE))
+        assert bool(states) == (history.shape.tells is not None)
+        for key, one in states:
+            made = one[MADE_FROM]
+            assert (START_MS <= made["at_ms"], PARTITION) == (True, made["partition"])
+            body: Mapping[str, Any] = EMPTY
+            for whose, state in history.told[: made["offset"] + 1]:
+                if whose == key:
+                    body = with_engine_state(body, state, {}, fresh=True, gaps=False)
+            (again,) = (same for same in body["states"] if same["id"] == one["id"])
+            assert _apart_from_when(one) == _apart_from_when(again)
+
+
+def _states(history: History, source: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    for key, body, _ in history.of(POSITION_STATES):
+        yield from ((key, one) for one in body["states"] if one["source"] == source)
+
+
+def _apart_from_when(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state but for its number, whether it was news, and what it names itself."""
+    return {name: value for name, value in state.items() if name not in {"seq", "push", MADE_FROM}}

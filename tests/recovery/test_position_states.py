@@ -9,7 +9,9 @@ import orjson
 
 from models.chain_records import Block, Rollback
 from models.engine.tables import POSITION_STATES
+from models.provenance import MADE_FROM
 from models.symmio.topics import POSITION_STATES_IN
+from streams.kafka.partitions import partition_of
 from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.eventually import eventually
@@ -64,7 +66,7 @@ async def test_killed_workers_make_each_state_once_and_old_ones_are_never_pushed
         found = await states(mine)
 
         assert expected.keys() == found.keys()
-        apart = {"push"}
+        apart = {"push", MADE_FROM}
         for key, own in expected.items():
             assert [_without(one, apart) for one in own] == [_without(one, apart) for one in found[key]]
         assert {(False, False)} == {(one["push"], "due_ms" in one) for own in found.values() for one in own}
@@ -93,6 +95,9 @@ async def rolled_back_and_said(
     await eventually(is_told)
     spoken = [one for one in (await states(settings))[key] if one["source"] == "engine"]
     assert [(record["id"], 2, True)] == [(one["id"], one["version"], one["push"]) for one in spoken]
+    # It is the second record of the account's partition, whatever was said again behind it.
+    made = spoken[0][MADE_FROM]
+    assert (partition_of(key, settings.topics.partitions), 1) == (made["partition"], made["offset"])
 
 
 def _without(state: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tests.support.changelog import Changelogs, changelogs
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.pipeline import free_port
-from tests.support.positions import engine_state
+from tests.support.positions import MADE, engine_state
 from tests.support.server import answers, api_process
 from tests.support.solver import MULTI_ACCOUNT, deployment, put_instrument, put_mark, put_market
 
@@ -79,7 +79,7 @@ class Engine:
     async def say(self, address: str, **record: object) -> None:
         key = f"main:{address.lower()}"
         state = engine_state(counterparty_address=address, **record)
-        body = self._bodies[key] = with_engine_state(self._bodies.get(key, EMPTY), state, fresh=True, gaps=True)
+        body = self._bodies[key] = with_engine_state(self._bodies.get(key, EMPTY), state, MADE, fresh=True, gaps=True)
         await self._rows.put(POSITION_STATES, key, int(body["count"]), body)
 
 
@@ -333,7 +333,7 @@ async def test_two_chains_on_two_hosts_are_never_taken_for_one_another(settings:
     put_markets(tables, "second", "ETHUSDT")
     for name, upnl in (("first", "1"), ("second", "2")):
         tables.valuations.put(f"{name}:{ONE.lower()}", 1, sub_account(upnl))
-        body = with_engine_state(EMPTY, engine_state(id=name, counterparty_address=ONE), fresh=True, gaps=True)
+        body = with_engine_state(EMPTY, engine_state(id=name, counterparty_address=ONE), MADE, fresh=True, gaps=True)
         tables.position_states.put(f"{name}:{ONE.lower()}", 1, body)
     async with written(own, tables), serving(own), page() as shown:
         properties = {"wallet": WALLET, "multiAccount": MULTI_ACCOUNT, "account": ONE}

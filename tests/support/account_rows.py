@@ -8,7 +8,7 @@ from models.alerts import LIQUIDATABLE, QUIET, STALE, UNPRICED, with_transitions
 from models.position_states import EMPTY
 from models.symmio.position_states import with_chain_states, with_engine_state
 from tests.support.feed import unpriced_body, valuation_body
-from tests.support.positions import TIME_S, chain_state, engine_state
+from tests.support.positions import MADE, TIME_S, chain_state, engine_state
 from tests.support.rest import NOW_MS, account_key, filled_tables
 from tests.support.solver import put_instrument
 
@@ -36,7 +36,7 @@ def engine_body(*said: Mapping[str, Any]) -> Mapping[str, Any]:
     """The row of an account of which an engine said this; fields that are not named are those of ``engine_record``."""
     body = EMPTY
     for changes in said:
-        body = with_engine_state(body, engine_state(**changes), fresh=True, gaps=False)
+        body = with_engine_state(body, engine_state(**changes), MADE, fresh=True, gaps=False)
     return body
 
 

@@ -26,14 +26,15 @@ from models.symmio.holding import OpenPosition
 from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType, QuoteStatus
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
-from streams.funder.agreed_chain import Times, times_of
 from streams.funder.chain_errors import NodeDown
 from streams.funder.chain_view import Chain
+from streams.funder.clocks import Times, times_of
 from streams.funder.epoch_ticks import EpochTicks, Instant
 from streams.funder.executor import Executor
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import Journal
 from streams.node.endpoints import Node
+from streams.process.clock import SystemClock
 from streams.settings import Settings
 from tests.support.eventually import eventually
 from tests.support.symmio import log
@@ -77,6 +78,7 @@ class HeldTables(Tables):
         self.refused: str | None = None
         self.windows = 0
         self.when = When.AFTER
+        self.ticks_topic = "price-ticks"
         self.folded_s = 10**9
         self.asked = asyncio.Event()
         self.reads = 0
@@ -142,7 +144,7 @@ class HeldTables(Tables):
 
 class HeldTime(Chain):
     def __init__(self) -> None:
-        super().__init__(Node("main", (), 1), PARTY_B)
+        super().__init__(Node("main", (), 1), PARTY_B, SystemClock())
         self.now_s = 5_004
         self.behind_s = 0
         self.down: str | None = None

@@ -335,7 +335,10 @@ class FundingChain:
         fields = one.as_dict()
         block.state.senders[sender] = fields["nonce"] + 1
         status, data = 1, bytes(fields["data"])
-        if data:
+        gas = min(gas_of(data), fields["gas"])
+        if gas < gas_of(data):
+            status = 0
+        elif data:
             tried = copy.deepcopy(block.state)
             try:
                 self.charge(tried, sender, data, block.time_s)
@@ -350,7 +353,7 @@ class FundingChain:
             "blockNumber": hex(block.number),
             "blockHash": block.hash,
             "status": hex(status),
-            "gasUsed": hex(gas_of(data)),
+            "gasUsed": hex(gas),
             "effectiveGasPrice": hex(price_wei),
         }
 

@@ -57,6 +57,14 @@ class FundingEndpoint:
         # What it says wrong all the time: how far its head and its clock are ahead, and whether it stands still.
         self.blocks_ahead = self.clock_ahead_s = 0
         self.is_frozen = False
+        # Whether it takes whatever the contract refuses, and the gas that it says where it is not what is so.
+        self.takes_all = False
+        self.gas: int | None = None
+        # The view that it answers wrongly, one of ``VIEWS_TWISTED``, and whether it refuses every charge.
+        self.twists = ""
+        self.refuses_all = False
+        # What its receipts say, whatever is so.
+        self.receipt_says: dict[str, str] = {}
         self._frozen: list[Block] = []
         self._chain = chain
         self._draw = draw
@@ -127,7 +135,8 @@ class FundingEndpoint:
             case "eth_getTransactionCount":
                 return hex(head.state.senders.get(params[0], 0))
             case "eth_getTransactionReceipt":
-                return self._chain.receipt(params[0], blocks)
+                receipt = self._chain.receipt(params[0], blocks)
+                return None if receipt is None else receipt | self.receipt_says
             case "eth_sendRawTransaction":
                 return self._sent(params[0])
             case "eth_call" | "eth_estimateGas":
@@ -161,15 +170,37 @@ class FundingEndpoint:
     def _called(self, method: str, call: dict[str, Any], head: Block) -> Outcome:
         data = bytes.fromhex(call["data"][2:])
         if data[:4] in _VIEWS:
-            return "0x" + _viewed(head.state, *_VIEWS[data[:4]], data).hex()
+            name, kinds = _VIEWS[data[:4]]
+            seen = _viewed(head.state, name, kinds, data)
+            return "0x" + (_twisted(name, seen) if name == self.twists else seen).hex()
         time_s = self._chain.now_s if head is self._chain.head else head.time_s + 1
         try:
             self._chain.charge(copy.deepcopy(head.state), call["from"], data, time_s)
         except Refusal as error:
-            said = f"execution reverted: {error}"
-            reason = keccak(b"Error(string)")[:4] + encode(["string"], [str(error)])
-            return CallReverted(f"{self.label}: {said}", said, reason, self.label)
-        return hex(gas_of(data)) if method == "eth_estimateGas" else "0x"
+            if not self.takes_all:
+                return self._reverted("nothing is taken" if self.refuses_all else str(error))
+        if self.refuses_all:
+            return self._reverted("nothing is taken")
+        return hex(self.gas or gas_of(data)) if method == "eth_estimateGas" else "0x"
+
+    def _reverted(self, reason: str) -> CallReverted:
+        said = f"execution reverted: {reason}"
+        data = keccak(b"Error(string)")[:4] + encode(["string"], [reason])
+        return CallReverted(f"{self.label}: {said}", said, data, self.label)
+
+
+VIEWS_TWISTED = {"getQuote": 6, "nonceOfPartyA": 0, "getMuonConfig": 0, "partyAStats": 0, "balanceInfoOfPartyA": 0}
+"""The word of each view of which an endpoint may say something else.
+
+That is a price, a nonce, how long signatures hold, whether an account is under liquidation, and what it has.
+"""
+
+
+def _twisted(name: str, seen: bytes) -> bytes:
+    at = 32 * VIEWS_TWISTED[name]
+    said = int.from_bytes(seen[at : at + 32])
+    other = 0 if name == "balanceInfoOfPartyA" else said + (10**9 if name == "getMuonConfig" else 1)
+    return seen[:at] + other.to_bytes(32) + seen[at + 32 :]
 
 
 def _viewed(state: State, name: str, kinds: tuple[str, ...], data: bytes) -> bytes:

@@ -51,6 +51,7 @@ from streams.settings import Settings, symmio_deployments
 from tests.evm.complaints import complaints_of_outcomes
 from tests.evm.judge import Paid, complaints_of_spending
 from tests.evm.verdict import Held, Said, Seen, Terms
+from tests.support.clocks import LoopClock
 from tests.support.funding_chain import (
     CHAIN_ID,
     DIAMOND,
@@ -182,6 +183,7 @@ class StandingTables(Tables):
 
     def __init__(self, world: World) -> None:
         self.when = When.AFTER
+        self.ticks_topic = "price-ticks"
         self._world = world
         self._chain = world.chain
         self._epoch_s = world.epoch_s
@@ -258,13 +260,13 @@ def older(record: Record) -> Record | None:
     """A record as it was before there could be several hedgers, and epochs be final; None where there was none."""
     match record:
         case Frozen():
-            return msgspec.structs.replace(record, party_b="", final=False)
+            return msgspec.structs.replace(record, party_b="", final=False, ticks_topic="")
         case Plan():
             return msgspec.structs.replace(record, party_b="", late=())
         case Outcome() | Missed():
             return msgspec.structs.replace(record, party_b="")
         case Transaction():
-            return msgspec.structs.replace(record, left_block=None, data_wei="0")
+            return msgspec.structs.replace(record, left_block=None, data_wei="0", expires_s=None)
         case Refused() | Settled():
             return None
         case CeilingMet():
@@ -373,7 +375,7 @@ class World:
 
     async def _work(self, life: Life) -> None:
         endpoints = [Mortal(one, life) for one in self.endpoints]
-        chain = Chain(Node(NAME, endpoints, CHAIN_ID, PATIENCE), DIAMOND)
+        chain = Chain(Node(NAME, endpoints, CHAIN_ID, PATIENCE), DIAMOND, LoopClock((PAYS_S - 20) * 1_000))
         journal = MortalJournal(self.topic, life)
         records = journal.needed()
         tables = StandingTables(self)
@@ -410,6 +412,12 @@ class World:
         missed = {(one.epoch.pays_s, one.party_b) for one in self.newest(Missed)}
         is_told = len(closed | missed) >= len(self.instants_s) * len(self._hedgers)
         return is_told or self.chain.now_s > self.instants_s[-1] + 2 * self.window_s + 10 * self.depth
+
+    @property
+    def reverts(self) -> int:
+        """How many transactions of the hedgers did nothing in the chain, and cost something."""
+        told = [self.chain.paid(account.address.lower()) for account in self._hedgers]
+        return sum(receipt["status"] == "0x0" for paid in told for _, receipt, _ in paid)
 
     def complaints(self, *, may_miss: bool = False) -> list[str]:
         """What the judge has to say against what was done and recorded.

@@ -160,7 +160,7 @@ async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]
 
     def expected(key: bytes) -> dict[str, Any]:
         row, deployment = accounts[key], split_key(key)[0]
-        holding = decode_account(row.body, row.version).holding
+        holding = decode_account(encode_row(*row)).holding
         return value_account(holding, row.term, partial(board.used, deployment), unsupported=False).body
 
     names = {name: one.settings for name, one in engine_deployments(settings.deployments).items()}

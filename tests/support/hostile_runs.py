@@ -12,12 +12,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from models.chain_records import Block, Watermark, decode_chain_record
-from models.codec import decode_row
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS
 from models.symmio.account import decode_account
 from models.symmio.deployment import SymmioDeployment
-from models.symmio.state_codec import encode_state
 from models.symmio.venue import engine_deployment
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.doubts import Doubts
@@ -379,10 +377,9 @@ def rows_of(records: Sequence[ChainRecord]) -> dict[str, object]:
     assert not engine.refused
     rows: dict[str, object] = {}
     for key, value in engine.tables.items(ACCOUNTS):
-        row = decode_row(value)
-        account = decode_account(row.body, row.version)
+        account = decode_account(value)
         assert account.suspect is None
-        rows[key.decode()] = encode_state(account.state)
+        rows[key.decode()] = account.state
     return rows
 
 

@@ -10,7 +10,7 @@ from aiohttp import WSMsgType
 
 from models.position_states import EMPTY
 from models.symmio.position_states import with_engine_state
-from tests.support.positions import TIME_S, engine_state
+from tests.support.positions import MADE, TIME_S, engine_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class PositionStates:
         body = self._bodies.get(key, EMPTY)
         for record in records:
             state = engine_state(**{"counterparty_address": key.partition(":")[2], **record})
-            body = with_engine_state(body, state, fresh=fresh, gaps=True)
+            body = with_engine_state(body, state, MADE, fresh=fresh, gaps=True)
         self.put(key, body)
 
     def put(self, key: str, body: Mapping[str, Any]) -> None:

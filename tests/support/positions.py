@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from models.provenance import MADE_FROM
 from models.symmio.engine_states import EngineState, decode_engine_state
 from models.symmio.position_states import CHAIN
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 ACCOUNT = "0x" + "0a" * 20
 KEY = f"main:{ACCOUNT}".encode()
 TIME_S = 1_745_970_777
+MADE = {"at_ms": TIME_S * 1000, "partition": 0, "offset": 7}
+"""What a state of the engine names, and the instant."""
 
 
 def engine_record(**changes: object) -> dict[str, Any]:
@@ -60,7 +63,8 @@ def chain_state(at: tuple[int, int, int] = (40, 0, 3), **changes: object) -> dic
 def standing(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The states of a row, but for what depends on when they were seen.
 
-    Whether a state waited for the engine, whether it is pushed, and which number it has: these are observations.
+    Whether a state waited for the engine, whether it is pushed, which number it has, and which record told it last:
+    these are observations.
     """
-    apart = {"seq", "push", "due_ms"}
+    apart = {"seq", "push", "due_ms", MADE_FROM}
     return [{name: part for name, part in one.items() if name not in apart} for one in body["states"]]

@@ -304,6 +304,7 @@ class Life:
 
     def _acked(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
         self.rows.acknowledged(topic, partition, rows, first_offset)
+        self.markets.acknowledged(topic, rows)
 
     def _hear_interest(self, tp: TopicPartition, records: Sequence[Fetched]) -> None:
         self.interest._take({tp: records} if records else {})
@@ -416,9 +417,13 @@ def digest(rows: Mapping[bytes, bytes]) -> str:
 
 def _drop_provenance(body: dict[str, Any]) -> None:
     body.pop(MADE_FROM, None)
-    for part in (body.get("last_complete"), *body.get("transitions", ()), *body.get("hedger_transitions", ())):
+    for part in (body.get("last_complete"), *_parts(body, "transitions", "hedger_transitions", "states")):
         if part is not None:
             part.pop(MADE_FROM, None)
+
+
+def _parts(body: Mapping[str, Any], *columns: str) -> Iterator[dict[str, Any]]:
+    return chain.from_iterable(body.get(one, ()) for one in columns)
 
 
 def digests(name: str) -> dict[str, str]:

@@ -14,10 +14,11 @@ from prometheus_client import REGISTRY
 
 from models.money import E18
 from models.symmio.funding_records import ChargeCells, Epoch, Record, Transaction
-from streams.funder.agreed_chain import Head, Sight, Sights, Times, times_of
+from streams.funder.agreed_chain import Head, Sight, Sights
 from streams.funder.ceilings import Ceilings, Limits
 from streams.funder.chain_errors import NodeDown
 from streams.funder.chain_view import Chain, Moment
+from streams.funder.clocks import Times, times_of
 from streams.funder.data_fees import ORACLE
 from streams.funder.fees import Fees
 from streams.funder.flights import State
@@ -27,6 +28,7 @@ from streams.funder.sender import Purpose, Sender
 from streams.funder.signer import Signed, Signer
 from streams.node.answers import Receipt
 from streams.node.endpoints import Node
+from streams.process.clock import SystemClock
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
@@ -48,6 +50,10 @@ PURPOSE = Purpose(PARTY_A, (), 1_000)
 OPEN_S, CLOSED_S = 1_000, 1_001
 
 
+# With its margin that is 50,000.
+GAS = 40_000
+
+
 WIDE = Limits(Fees(10**12, 10**11), 10**7, 10**18, 10**18)
 
 
@@ -55,17 +61,21 @@ class HeldChain(Chain):
     """Takes transactions and mines those that the test names."""
 
     def __init__(self) -> None:
-        super().__init__(Node("main", (), 1), TO)
+        super().__init__(Node("main", (), 1), TO, SystemClock())
         self.block, self.nonce, self.time_s = 100, 7, OPEN_S
         # How far another endpoint's clock is behind.
         self.behind_s = 0
         self.is_down = False
         self.looks = 0
         self.base_wei, self.tip_wei = 100, 10
-        self.refusal: str | None = None
+        # What a pool says that takes nothing.
+        self.turns_down: str | None = None
+        # What the contract says to calls, one after the other, and then that it takes them.
+        self.refusals: list[str | None] = []
         self.taken: list[str] = []
         self.mined: dict[str, Receipt] = {}
-        # What another endpoint has, where that is something else.
+        # What other endpoints have, where that is something else.
+        self.others = 1
         self.elsewhere: Head | None = None
         self.mined_elsewhere: dict[str, Receipt] | None = None
         self.enough_now = 2
@@ -105,10 +115,13 @@ class HeldChain(Chain):
                 Sight(head, {one: mined[one] for one in hashes if one in mined})
                 for head, mined in (
                     (Head(self.block, self.nonce), self.mined),
-                    (
-                        self.elsewhere or Head(self.block, self.nonce),
-                        self.mined if self.mined_elsewhere is None else self.mined_elsewhere,
-                    ),
+                    *[
+                        (
+                            self.elsewhere or Head(self.block, self.nonce),
+                            self.mined if self.mined_elsewhere is None else self.mined_elsewhere,
+                        )
+                    ]
+                    * self.others,
                 )
             ],
             self.enough_now,
@@ -125,7 +138,18 @@ class HeldChain(Chain):
 
     async def send(self, raw: str) -> str | None:
         self.taken.append(raw)
-        return self.refusal
+        return self.turns_down
+
+    async def gas_of(self, sender: str, to: str, data: bytes, most: int) -> int:
+        assert (SIGNER.address, TO) == (sender, to)
+        assert data
+        assert most > 0
+        return GAS
+
+    async def refusal(self, sender: str, to: str, data: bytes) -> str | None:
+        assert (SIGNER.address, TO) == (sender, to)
+        assert data
+        return self.refusals.pop(0) if self.refusals else None
 
 
 class HeldJournal(Journal):
@@ -162,7 +186,7 @@ class Bench:
         )
 
     def send(self) -> asyncio.Task[State | None]:
-        return asyncio.create_task(self.sender.send(TO, b"\x01", 50_000, PURPOSE))
+        return asyncio.create_task(self.sender.send(TO, b"\x01", PURPOSE))
 
     async def hash_of(self, nonce: int) -> str:
         await eventually(lambda: nonce in self.journal.newest)

@@ -9,7 +9,6 @@ from eth_abi.abi import encode
 from models.account_events import AccountRecord, Transaction, Unsupported
 from models.bookings import decode_booking_record
 from models.chain_records import Block, Checkpoint, PartyBView, QuoteView, RawLog, Rollback, Watermark
-from models.codec import decode_row
 from models.engine.accounts import Accounts
 from models.engine.booker import Booker
 from models.engine.tables import ACCOUNTS, QUOTE_HISTORY, WATERMARKS, MemoryTables
@@ -171,15 +170,14 @@ class Partition:
     @property
     def rows(self) -> dict[str, AccountRow]:
         """Every account's row by its address."""
-        rows = ((key, decode_row(value)) for key, value in self.tables.items(ACCOUNTS))
-        return {split_key(key)[1]: decode_account(row.body, row.version) for key, row in rows}
+        return {split_key(key)[1]: decode_account(row) for key, row in self.tables.items(ACCOUNTS)}
 
     @property
     def finished(self) -> dict[int, tuple[str, Quote]]:
         """Every quote that left its row, by its id, with its account's address."""
         found = {}
         for key, value in self.tables.items(QUOTE_HISTORY):
-            quote = decode_finished(decode_row(value).body)
+            quote = decode_finished(value)
             found[quote.quote_id] = (split_key(key)[1].partition(":")[0], quote)
         return found
 

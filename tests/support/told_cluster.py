@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -56,7 +57,11 @@ class ToldCluster:
         self.topics, self.log, self.begin = {}, [], 0
 
     def records(self) -> list[LogRecord]:
-        return [one._replace(offset=at) for at, one in enumerate(self.log) if one is not None and at >= self.begin]
+        return [
+            msgspec.structs.replace(one, offset=at)
+            for at, one in enumerate(self.log)
+            if one is not None and at >= self.begin
+        ]
 
     def create_batch(self) -> Batch:
         return Batch()

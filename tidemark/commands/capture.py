@@ -43,7 +43,7 @@ def capture(
         0  the capture is whole
         1  there is no record in the window, and nothing was written
         2  nothing was read: the window is inverted, out of retention or not written yet, something is at DIR already,
-           or a topic or Kafka is missing
+           DIR cannot be written, or a topic or Kafka is missing
         3  it broke off: the log changed, or the broker stopped, and nothing is left of it
     \b
         tidemark capture chain-blocks price-ticks --from -1h --out incident/

@@ -44,8 +44,8 @@ def create(
     Exit codes:
         0  it is there
         1  there is no record by then, and nothing was written
-        2  nothing was written: there is one already, first records are gone, the instant is to come, or deployment,
-           topic or Kafka is missing
+        2  nothing was written: there is one already, first records are gone, the instant is to come, DIR cannot be
+           written, or deployment, topic or Kafka is missing
         3  it broke off: the log changed, or the broker stopped, and nothing is left of it
     \b
         tidemark checkpoint create demo --out checkpoints/ --time 2026-11-20T00:00:00Z

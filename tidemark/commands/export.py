@@ -61,7 +61,8 @@ def export(
     Exit codes:
         0  the export is there
         1  there is no row in the window, and nothing was written; or what was written is not what --manifest names
-        2  nothing was written: no such window, topic or Kafka, something is at FILE, or pyarrow is missing
+        2  nothing was written: no such window, topic or Kafka, something is at FILE, FILE cannot be
+           written, or pyarrow is missing
         3  it broke off: the log changed, or the broker stopped, and nothing is left of it
     \b
         tidemark export valuations --from -1d --out day.parquet

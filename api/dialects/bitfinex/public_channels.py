@@ -5,13 +5,11 @@ They show the marks that accounts are valued at. What a venue's own channels say
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from api.delivery.subscription import Subscription
 from api.dialects.bitfinex.account_arrays import instant, money
-from models.errors import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from api.dialects.bitfinex.numbered_frames import NumberedFrames
     from api.tables.market_prices import MarketPrices
     from models.prices import Mark
-
-_log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 # A venue's ticker comes about so often.
@@ -70,7 +66,7 @@ class Quotes:
         self._followers: dict[bytes, dict[PublicChannel, None]] = {}
 
     def of(self, market: Market) -> tuple[bytes, Shown] | None:
-        """The mark of a market and its key, None where there is none."""
+        """The mark of a market and its key, None where there is none that can be read."""
         used = self._prices.used(*market, self._clock_ms())
         if used is None:
             return None
@@ -157,22 +153,19 @@ class PublicChannel(Subscription):
         return self._frames.of_channel(self.number, shown) if is_new else self._frames.heartbeat(self.number)
 
     def _shown_now(self) -> list[Any]:
-        try:
-            found = self._quotes.of(self._market)
-        except BadRow as error:
-            # It is followed as before, so that the next mark is shown.
-            _log.warning("mark is shown as unknown: %s", error)
+        found = self._quotes.of(self._market)
+        if found is None:
+            # It is followed as before, so that the next mark that can be read is shown.
             return self._show(None)
-        self._follow(None if found is None else found[0])
-        return self._show(None if found is None else found[1])
+        self._follow(found[0])
+        return self._show(found[1])
 
-    def _follow(self, key: bytes | None) -> None:
+    def _follow(self, key: bytes) -> None:
         if key == self._key:
             return
         if self._key is not None:
             self._quotes.leave(self._key, self)
-        if key is not None:
-            self._quotes.follow(key, self)
+        self._quotes.follow(key, self)
         self._key = key
 
 

@@ -14,10 +14,12 @@ from api.dialects.bitfinex.valuation_book import ValuationBook, Valuations
 from api.tables.market_prices import InputsAt
 from api.tables.ranking import Order, Sort
 from models.codec import decode_order, decode_row
-from models.errors import BadRow
+from models.engine.stored_rows import readable
+from models.engine.tables import MARKETS
 from models.ids import account_key, canonical_id, market_of_key, split_key
 from models.ledger.ledger_settings import symbol_reference
 from models.ledger.priced_account import PricedAccount
+from streams.process.unreadable_rows import note_unreadable
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 
 if TYPE_CHECKING:
@@ -202,9 +204,10 @@ class ShownAccounts:
             self._tables.keep(deployment, turn.made())
 
     def _symbol_of(self, deployment: str, market: int | str) -> str:
-        row = self._tables.feeds.markets.rows.get(f"{deployment}:{market}".encode())
-        name = market if row is None else decode_row(row).body.get("name", market)
-        return self._symbols.symbol_of(str(name))
+        key = f"{deployment}:{market}".encode()
+        row = self._tables.feeds.markets.rows.get(key)
+        name = None if row is None else readable(note_unreadable, MARKETS, key, row, _name_in)
+        return self._symbols.symbol_of(str(market if name is None else name))
 
     def _valued(self, keys: Sequence[bytes]) -> None:
         listeners, rows = self._valuations.listeners, self._tables.feeds.valuations.rows
@@ -248,12 +251,11 @@ class NamedMarkets:
     def _heard(self, keys: Sequence[bytes]) -> None:
         for key in keys:
             row = self._tables.feeds.markets.rows.get(key)
-            if row is None:
-                continue
-            try:
-                name = decode_row(row).body.get("name")
-            except BadRow:
-                continue
+            name = None if row is None else readable(note_unreadable, MARKETS, key, row, _name_in)
             deployment, market = market_of_key(key)
             if name:
                 self._of_name[deployment, name] = market
+
+
+def _name_in(row: bytes) -> str | None:
+    return decode_row(row).body.get("name")

@@ -260,9 +260,9 @@ class ValuationBook:
                 if not self._valuations.is_absent(deployment):
                     upnl = equity = available = None
                 continue
-            if self._valuations.is_unsupported(deployment):
-                body = {**body, **_UNKNOWN, "positions": [{**one, **_UNKNOWN} for one in body["positions"]]}
             try:
+                if self._valuations.is_unsupported(deployment):
+                    body = {**body, **_UNKNOWN, "positions": [{**one, **_UNKNOWN} for one in body["positions"]]}
                 upnl, equity = _sum(upnl, _int(body["upnl"])), _sum(equity, _int(body["equity"]))
                 available = _sum(available, _int(body["available_balance"]))
                 for one in body["positions"]:

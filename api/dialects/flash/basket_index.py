@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
+from models.engine.tables import STATEMENTS
 from models.errors import BadRow
 from models.statements import decode_statement
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from api.tables.feeds import RowFeed
-
-_log = logging.getLogger(__name__)
 
 
 class BasketIndex:
@@ -53,7 +52,7 @@ class BasketIndex:
             body = decode_statement(row).body
             basket, ledger = body["basket"], body["ledger"]
         except (BadRow, KeyError) as error:
-            _log.warning("statement is not indexed key=%s cause=%r", key, error)
+            note_unreadable(STATEMENTS, key, row, BadRow(str(error)))
             return
         pubkey = None if basket is None else str(basket["pubkey"])
         before = self._basket_of.get(owner)

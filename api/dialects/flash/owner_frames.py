@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,11 +10,13 @@ import orjson
 
 from api.dialects.flash.owner_streams import BasketFrame
 from api.tables.standing import NoSuchAccount
+from models.engine.tables import STATEMENTS
 from models.errors import BadRecord, BadRow
 from models.flash.basket_snapshot import Opened, opened_of, order_figures, position_figures
 from models.flash.flash_accounts import Basket, decode_account
 from models.ids import account_key
 from models.statements import decode_statement
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from models.flash.flash_listing import Listing
     from models.flash.flash_prices import Uncomputable
 
-_log = logging.getLogger(__name__)
 
 # A basket in memory takes some 10 KiB, with its base64. Those unused for longest are read again.
 _READ_MAX = 10_000
@@ -137,7 +137,7 @@ class TableFrames:
         try:
             found = _read(key.decode(), row)
         except (BadRow, BadRecord) as error:
-            _log.warning("statement cannot be read deployment=%s owner=%s cause=%s", self._deployment, owner, error)
+            note_unreadable(STATEMENTS, key, row, BadRow(str(error)))
             return Unknown("the basket cannot be read")
         if isinstance(found, OnBoard):
             self._read[owner] = found
@@ -155,10 +155,7 @@ class TableFrames:
                 nothing = {"owner": of.owner, "basketPubkey": None, "basketData": None}
                 return Snapshot({**nothing, "positionMetrics": {}, "orderMetrics": {}}, ({}, {}))
             case OnBoard():
-                try:
-                    snapshot = _snapshot(of.owner, found, self._board.now(), self._calculate)
-                except BadRow as error:
-                    return _unreadable_mark(error)
+                snapshot = _snapshot(of.owner, found, self._board.now(), self._calculate)
                 self._kept(found, BASKET_FIGURES)
                 return snapshot
 
@@ -179,11 +176,7 @@ class TableFrames:
         found = self.find(of)
         if not isinstance(found, OnBoard):
             return None
-        try:
-            figures = position_figures(found.opened, self._board.now(), self._calculate)
-        except BadRow as error:
-            _unreadable_mark(error)
-            return None
+        figures = position_figures(found.opened, self._board.now(), self._calculate)
         self._kept(found, METRICS)
         if figures.omitted:
             self._on_omitted(len(figures.omitted))
@@ -225,11 +218,6 @@ def calculated_again(row: bytes, what: str, listing: Listing, calculate: Calcula
         return {"type": METRICS, "data": position_figures(found.opened, listing, calculate).shown}
     snapshot = _snapshot(decode_statement(row).body["owner"], found, listing, calculate)
     return {"type": BASKET_FIGURES, "data": snapshot.body}
-
-
-def _unreadable_mark(error: BadRow) -> Unknown:
-    _log.warning("figures cannot be made, since a mark cannot be read: %s", error)
-    return Unknown("a price cannot be read")
 
 
 def _read(key: str, row: bytes) -> OnBoard | Absent | Unknown:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.delivery.subscription import Subscription
 from api.dialects.native.protocol import heartbeat
-from api.tables.deployment_heads import deployment_progress
-from models.errors import BadRow
+from api.tables.deployment_heads import known_progress
 from models.heartbeats import chain_key
 from models.instants import ns_text
 
@@ -82,10 +81,7 @@ class Pulse:
         }
 
     def _deployment(self, name: str, *, is_stale: bool) -> dict[str, Any]:
-        try:
-            progress = deployment_progress(self._feeds, name, self._settings.topics.partitions)
-        except BadRow:
-            progress = None
+        progress = known_progress(self._feeds, name, self._settings.topics.partitions)
         if progress is None:
             return {"status": "unknown"}
         followed = "stale" if is_stale else "followed"

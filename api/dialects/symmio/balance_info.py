@@ -6,6 +6,7 @@ Clients look an account up by the key of its entry or by the address inside the 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 View = dict[str, Any]
 
+_NEEDED = {"status", "multi_account", "as_of_ms"}
 _LOCKED = ("cva", "lf", "party_a_mm", "party_b_mm")
 
 
@@ -41,25 +43,25 @@ async def get_balance_info(request: web.Request, deployment: str) -> web.Respons
     multi_account = _address(request, "multi_account")
     expect_known(request, deployment)
     settings = symmio_deployments(request.app[SETTINGS])[deployment]
-    bodies: dict[str, Mapping[str, Any]] = {}
     own = _body(request, deployment, address)
-    if own is not None and own["multi_account"] in (None, multi_account):
-        if own["status"] not in (VALUED, UNPRICED):
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"the account's figures are unknown ({own['status']})")
-        bodies[address] = own
-    book = await request.app[HOLDINGS].of(deployment)
-    for sub_account in sorted(book.sub_accounts.get((multi_account, address), ())):
-        body = _body(request, deployment, sub_account)
+    if own is not None and own["multi_account"] not in (None, multi_account):
+        own = None
+    if own is not None and own["status"] not in (VALUED, UNPRICED):
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"the account's figures are unknown ({own['status']})")
+    entries = {} if own is None else _entry(address, own, settings.hedgers)
+    for sub_account in sorted(await request.app[HOLDINGS].sub_accounts(deployment, multi_account, address)):
         # Clients would show zero for an account of unknown figures, so it is left out and the others are shown.
-        if body is not None and body["status"] in (VALUED, UNPRICED):
-            bodies[sub_account] = body
-    if not bodies:
+        with suppress(BadRow):
+            body = _body(request, deployment, sub_account)
+            if body is not None and body["status"] in (VALUED, UNPRICED):
+                entries |= _entry(sub_account, body, settings.hedgers)
+    if not entries:
         await expect_no_account(request, deployment)
-    entries = {
-        checksummed(name): {"party_a": party_a_view(name, body), "party_b": party_b_view(body, settings.hedgers)}
-        for name, body in bodies.items()
-    }
     return reply(list(entries.values()) if settings.solver.balance_list else entries)
+
+
+def _entry(address: str, body: Mapping[str, Any], hedgers: Collection[str]) -> dict[str, View]:
+    return {checksummed(address): {"party_a": party_a_view(address, body), "party_b": party_b_view(body, hedgers)}}
 
 
 def party_a_view(address: str, body: Mapping[str, Any]) -> View:
@@ -142,6 +144,8 @@ def _body(request: web.Request, deployment: str, address: str) -> Mapping[str, A
     match request.app[STANDINGS].of(deployment, address):
         case CurrentRow(row=row) | Unsupported(row=row):
             body = decode_row(row).body
+            if not body.keys() >= _NEEDED:
+                raise _bad(body, KeyError(*_NEEDED))
             known_ms = request.app[FRESHNESS].known_ms(deployment)
             return None if body["status"] == NO_ACCOUNT else dated(body, known_ms)
         case NoSuchAccount() | NotKnown():

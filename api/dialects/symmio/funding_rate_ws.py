@@ -15,7 +15,6 @@ from api.delivery.subscription import Subscription
 from api.dialects.symmio.listening import listen
 from api.dialects.symmio.socket_names import FUNDING_RATE_WS
 from api.dialects.symmio.upnl_ws import next_due_s
-from models.errors import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,13 +81,9 @@ class FundingRateEndpoint:
                 self._hub.forget(rates)
             return outbox.connection.response
 
-    def frame(self, deployment: str, symbols: tuple[str, ...]) -> bytes | None:
-        """Encode the funding of those of the symbols that are valid, by name; None where it cannot be read."""
-        try:
-            views = self._views(deployment)
-        except BadRow:
-            self._metrics.skipped_frames.labels(FUNDING_RATE_WS, "not_known").inc()
-            return None
+    def frame(self, deployment: str, symbols: tuple[str, ...]) -> bytes:
+        """Encode the funding of those of the symbols that are valid and can be read, by name."""
+        views = self._views(deployment)
         self._metrics.frames.labels(FUNDING_RATE_WS, "rates").inc()
         return b"{%b}" % b",".join(views[symbol] for symbol in symbols if symbol in views)
 

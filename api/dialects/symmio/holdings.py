@@ -15,11 +15,13 @@ from prometheus_client import Gauge
 
 from api.tables.backlog import Backlog
 from models.codec import ORDER_BYTES
+from models.engine.tables import VALUATIONS
 from models.errors import BadRow
 from models.ids import split_key
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -129,12 +131,26 @@ class Holdings:
         """Return a deployment's book as its rows are now; it is not to be changed.
 
         Raises:
-            BadRow: A row of this deployment does not decode.
+            BadRow: A row of this deployment does not decode: what it has of any symbol is missing in the tallies.
         """
-        await self._backlog.catch_up(self._refresh_all)
+        book = await self._book(deployment)
         unreadable = self._unreadable[deployment]
         if unreadable:
             raise BadRow(next(iter(unreadable.values())))
+        return book
+
+    async def sub_accounts(self, deployment: str, multi_account: str, owner: str) -> Collection[str]:
+        """Return an owner's sub-accounts; one whose row cannot be read is among them if it was once read.
+
+        Args:
+            deployment: The deployment.
+            multi_account: The contract that made them, in lower case.
+            owner: The owner, in lower case.
+        """
+        return (await self._book(deployment)).sub_accounts.get((multi_account, owner), ())
+
+    async def _book(self, deployment: str) -> Book:
+        await self._backlog.catch_up(self._refresh_all)
         return self._books[deployment]
 
     def _refresh_all(self, keys: Sequence[bytes]) -> None:
@@ -146,6 +162,7 @@ class Holdings:
             except BadRow as error:
                 # The other deployments' books are as good as before, and so is the backlog.
                 unreadable[key] = str(error)
+                note_unreadable(VALUATIONS, key, self._rows[key], error)
 
     def _refresh(self, key: bytes) -> None:
         deployment, address = split_key(key)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from api.tables.market_prices import DecodedRows
 from api.tables.venue_lists import VenueLists
+from models.engine.stored_rows import readable
+from models.engine.tables import INSTRUMENTS, MARKETS
+from models.errors import BadRow
 from models.ids import mark_key, split_key
 from models.instruments import TRADING, Instrument, decode_instrument
 from models.money import E18, format_e18
 from models.symmio.markets import decode_market
+from streams.process.unreadable_rows import note_unreadable
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
@@ -94,10 +99,14 @@ class _Market:
 
 @dataclass(frozen=True, slots=True)
 class _Directory:
-    """A deployment's markets by symbol id, and by each text that a request may name one by."""
+    """A deployment's markets by symbol id, and by each text that a request may name one by.
+
+    ``unreadable`` is the key of a market whose row cannot be read, None where all can.
+    """
 
     markets: tuple[_Market, ...]
     by_text: Mapping[str, _Market]
+    unreadable: bytes | None
 
 
 class Listings:
@@ -117,7 +126,7 @@ class Listings:
         self._directories: dict[str, _Directory] = {}
         feeds.markets.listen(self._heard)
         self._prices = prices
-        self._instruments = DecodedRows(feeds.instruments.rows, decode_instrument)
+        self._instruments = DecodedRows(INSTRUMENTS, feeds.instruments.rows, decode_instrument)
         self._lists = VenueLists(feeds.instruments, self._instruments, clock_ms)
         self._needed = feeds.markets, feeds.marks, feeds.instruments
 
@@ -127,14 +136,27 @@ class Listings:
         return all(feed.is_ready for feed in self._needed)
 
     def of(self, deployment: str) -> Iterator[Listed]:
-        """Yield the markets of a deployment that have a name, by symbol id; each takes some 10 µs."""
+        """Yield the markets of a deployment that have a name, by symbol id; each takes some 10 µs.
+
+        One whose row cannot be read is not among them.
+        """
         now_ms = self._clock_ms()
         return (self._listed(one, now_ms) for one in self._directory(deployment).markets)
 
     def find(self, deployment: str, text: str) -> Listed | None:
-        """Find a market by its name, by its name on chain, or by its symbol id."""
-        market = self._directory(deployment).by_text.get(text)
-        return None if market is None else self._listed(market, self._clock_ms())
+        """Find a market by its name, by its name on chain, or by its symbol id.
+
+        Raises:
+            BadRow: There is none, but a row that cannot be read, which may be the market's.
+        """
+        directory = self._directory(deployment)
+        market = directory.by_text.get(text)
+        if market is not None:
+            return self._listed(market, self._clock_ms())
+        if directory.unreadable is not None:
+            msg = f"expected a row of markets, found one of {directory.unreadable!r} that cannot be read"
+            raise BadRow(msg)
+        return None
 
     def _heard(self, keys: Sequence[bytes]) -> None:
         for deployment in {split_key(key)[0] for key in keys}:
@@ -148,8 +170,12 @@ class Listings:
 
     def _read(self, deployment: str) -> _Directory:
         settings, prefix = self._deployments[deployment], f"{deployment}:".encode()
-        found = [_market_of(key, row) for key, row in self._rows.items() if key.startswith(prefix)]
-        named = sorted((one for one in found if one.name), key=lambda one: one.symbol_id)
+        found = {
+            key: readable(note_unreadable, MARKETS, key, row, partial(_market_of, key))
+            for key, row in self._rows.items()
+            if key.startswith(prefix)
+        }
+        named = sorted((one for one in found.values() if one and one.name), key=lambda one: one.symbol_id)
         refs = {market.symbol_id: settings.prices_of(market.name or "") for market in named}
         bearers = Counter(sources[0].symbol for sources in refs.values() if sources)
         markets = tuple(
@@ -159,7 +185,7 @@ class Listings:
         by_text = {str(one.market.symbol_id): one for one in markets}
         by_text |= {one.market.name: one for one in markets if one.market.name}
         by_text |= {one.name: one for one in markets}
-        return _Directory(markets, by_text)
+        return _Directory(markets, by_text, next((key for key, one in found.items() if one is None), None))
 
     def _listed(self, known: _Market, now_ms: int) -> Listed:
         marks = (self._prices.marks.get(key) for key in known.prices)

@@ -15,9 +15,11 @@ import orjson
 
 from api.tables.backlog import Backlog
 from api.tables.turns import next_turn
-from models.codec import decode_row
+from models.engine.stored_rows import readable
+from models.engine.tables import POSITION_STATES
 from models.ids import account_key, split_key
-from models.position_states import shown
+from models.position_states import shown_in
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,10 +98,11 @@ class PositionStateSearch:
             may_read: Whether the client may read an account, by its key; others are passed over.
 
         Returns:
-            The count of all that are wanted, and the states from ``start`` on.
+            The count of all that are wanted, and the states from ``start`` on. An account whose row cannot be read is
+            passed over, unless it is the one that is asked for.
 
         Raises:
-            BadRow: A row does not decode.
+            BadRow: The row of the account that is asked for cannot be read.
         """
         end = start + size
         if wanted.address is not None:
@@ -150,7 +153,8 @@ class PositionStateSearch:
         for at, key in enumerate(keys, start=1):
             row = self._rows.get(key)
             if row is not None and must_hold in row:
-                states = shown(decode_row(row).body)
+                # Who asks for an account by its address is told that its row cannot be read.
+                states = shown_in(row) if wanted.address is not None else self._readable(key, row)
                 found = [Found(key, state) for state in states if self._is_wanted(key, state, wanted)]
                 count += len(found)
                 newest += found
@@ -178,13 +182,17 @@ class PositionStateSearch:
         quote_id = state.get("quote_id")
         return None if quote_id is None else self._symbol_of(key, quote_id)
 
+    def _readable(self, key: bytes, row: bytes) -> list[State]:
+        """The states that stand in a row; none where it cannot be read."""
+        return readable(note_unreadable, POSITION_STATES, key, row, shown_in) or []
+
     def _read_all(self, keys: Sequence[bytes]) -> None:
         for key in keys:
             self._read(key)
 
     def _read(self, key: bytes) -> None:
         row = self._rows.get(key)
-        states = [] if row is None else shown(decode_row(row).body)
+        states = [] if row is None else self._readable(key, row)
         if not states:
             self._accounts.pop(key, None)
             return

@@ -17,12 +17,14 @@ from api.delivery.subscription import Subscription
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.listening import listen
 from api.dialects.symmio.socket_names import POSITION_STATE_WS
-from models.codec import ORDER_BYTES, decode_row
+from models.codec import ORDER_BYTES
+from models.engine.tables import POSITION_STATES
 from models.errors import BadRow
 from models.ids import account_key, split_key
-from models.position_states import EMPTY
+from models.position_states import EMPTY, body_of_row
 from models.symmio.notification_views import notification_frame
 from models.symmio.position_states import pushed_since
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -180,8 +182,9 @@ class PositionStateEndpoint:
         # The last row read is kept: its states are sent one after another, and to one client after another.
         if self._read[0] is not row:
             try:
-                self._read = row, decode_row(row).body
-            except BadRow:
+                self._read = row, body_of_row(row)
+            except BadRow as error:
+                note_unreadable(POSITION_STATES, key, row, error)
                 self._metrics.skipped_frames.labels(POSITION_STATE_WS, "not_known").inc()
                 return None
         return self._read[1]

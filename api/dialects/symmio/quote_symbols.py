@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.codec import decode_row
+import msgspec
+
+from models.body_reader import body_reader
+from models.engine.stored_rows import readable
+from models.engine.tables import VALUATIONS
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class _Quote(msgspec.Struct):
+    quote: int
+    symbol: int
+
+
+class _Quotes(msgspec.Struct):
+    positions: list[_Quote]
+    pending_quotes: list[_Quote]
+
+
+_read_body = body_reader(VALUATIONS, _Quotes)
 
 
 class QuoteSymbols:
@@ -28,7 +46,10 @@ class QuoteSymbols:
             return None
         # The last row read is kept, since states of one account are looked up one after another.
         if self._read[0] is not row:
-            body = decode_row(row).body
-            quotes = [*body["positions"], *body["pending_quotes"]]
-            self._read = row, {quote["quote"]: quote["symbol"] for quote in quotes}
+            self._read = row, readable(note_unreadable, VALUATIONS, key, row, _symbols_in) or {}
         return self._read[1].get(quote_id)
+
+
+def _symbols_in(row: bytes) -> dict[int, int]:
+    body = _read_body(row)
+    return {one.quote: one.symbol for one in (*body.positions, *body.pending_quotes)}

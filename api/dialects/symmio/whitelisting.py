@@ -69,8 +69,8 @@ class Whitelisting:
         is_known = is_shown(address) and whitelist.is_known(deployment, address)
         if whitelist.mode_of(deployment) is WhitelistMode.MULTIACCOUNT and not is_known:
             return reply(body=True)
-        book = await request.app[HOLDINGS].of(deployment)
-        owned = book.sub_accounts.get((_address(request, "multi_account"), address), ())
+        multi_account = _address(request, "multi_account")
+        owned = await request.app[HOLDINGS].sub_accounts(deployment, multi_account, address)
         return reply(body=any(is_shown(one) and whitelist.allows(deployment, one) for one in [address, *owned]))
 
     async def add(self, request: web.Request, deployment: str) -> web.Response:

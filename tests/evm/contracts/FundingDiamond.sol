@@ -92,10 +92,10 @@ contract FundingDiamond {
     event BalanceChangePartyA(address indexed partyA, uint256 amount, uint8 _type);
 
     int256 private constant E18 = 1e18;
-    uint256 private constant VALID_FOR = 60;
 
     address private immutable gateway;
     bool private paused;
+    uint256 private validFor = 60;
     uint256 private lastId;
     mapping(uint256 => Quote) private quotes;
     mapping(uint256 => string) private refusals;
@@ -167,7 +167,7 @@ contract FundingDiamond {
     }
 
     function verify(PairUpnlSig memory sig, address partyB, address partyA) private view {
-        require(block.timestamp <= sig.timestamp + VALID_FOR, "the signature has expired");
+        require(block.timestamp <= sig.timestamp + validFor, "the signature has expired");
         bytes32 hash = keccak256(
             abi.encodePacked(
                 address(this), partyB, partyA, nonceB[partyB][partyA], nonceA[partyA],
@@ -217,8 +217,8 @@ contract FundingDiamond {
         values[0] = allocatedB[partyB][partyA];
     }
 
-    function getMuonConfig() external pure returns (uint256, uint256) {
-        return (VALID_FOR, VALID_FOR);
+    function getMuonConfig() external view returns (uint256, uint256) {
+        return (validFor, validFor);
     }
 
     // What else an ingest asks that joins.
@@ -314,6 +314,10 @@ contract FundingDiamond {
 
     function refuse(uint256 id, string calldata reason) external {
         refusals[id] = reason;
+    }
+
+    function setValidFor(uint256 value) external {
+        validFor = value;
     }
 
     function setPaused(bool value) external {

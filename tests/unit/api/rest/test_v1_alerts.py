@@ -8,6 +8,7 @@ import pytest
 from api.rest.timeline import Timeline
 from models.alert_views import alerts_view
 from models.alerts import LIQUIDATABLE, QUIET, STALE, UNKNOWN, with_transitions
+from models.engine.tables import ALERTS
 from tests.support.account_rows import alerts_body
 from tests.support.api import api_settings, serving
 from tests.support.feed import FakeFeed, FakeTables, no_account_body, unsupported_body, valuation_body
@@ -255,7 +256,7 @@ async def test_a_long_list_is_walked_and_followed_without_holding_others_up() ->
 
     for number in range(600):
         feed.put(account_key(number), 1, {})
-    timeline = Timeline(feed, read)
+    timeline = Timeline(ALERTS, feed, read)
     whole = await timeline.newest((), None, lambda _: True, 20_000)
     for number in range(0, 600, 2):
         feed.remove(account_key(number))

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.tables.deployment_totals import Totals
-from models.codec import Row, decode_row
-from models.deployment_sums import decode_sum
+from models.codec import encode_row
+from models.deployment_sums import Sum, decode_sum
 from models.errors import BadRow
 from models.subtotals import Subtotals
 from tests.support.feed import FakeTables, e18, valuation_body
@@ -150,11 +150,11 @@ def test_listeners_hear_which_deployments_moved() -> None:
 def test_only_rows_that_changed_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[bytes] = []
 
-    def counted(row: bytes) -> Row:
+    def counted(kind: str, row: bytes) -> Sum:
         decoded.append(row)
-        return decode_row(row)
+        return decode_sum(kind, row)
 
-    monkeypatch.setattr("api.tables.deployment_totals.decode_row", counted)
+    monkeypatch.setattr("api.tables.deployment_totals.decode_sum", counted)
     tables = FakeTables("main")
     totals = Totals(tables.feeds)
     for partition in range(4):
@@ -171,5 +171,5 @@ def test_only_rows_that_changed_are_decoded(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_row_that_is_no_sum_is_an_error() -> None:
-    with pytest.raises(BadRow, match="hedger row of subtotals"):
-        decode_sum("hedger", {"positions": 1})
+    with pytest.raises(BadRow, match="expected a row of subtotals"):
+        decode_sum("hedger", encode_row(1, 1, {"positions": 1}))

@@ -38,6 +38,7 @@ from models.symmio.deployment import SymmioDeployment
 from models.symmio.engine_states import encode_engine_state
 from models.symmio.position_states import GAP_S
 from models.symmio.venue import engine_deployment
+from models.venue import ToldAt
 from tests.support.positions import engine_state
 from tests.support.symmio import (
     ALICE,
@@ -252,7 +253,7 @@ def test_a_state_of_the_chain_waits_for_the_engine_and_stands_when_it_is_release
     world = World("gaps")
     sent_s = 1_700_000_002
     said = engine_state(quote_id=7, last_seen_action="SendQuote", modify_time=sent_s)
-    world.engine.told(KEY, encode_engine_state(said), sent_ms=sent_s * 1000, now_ms=NOW_MS)
+    world.engine.told(KEY, encode_engine_state(said), ToldAt(0, 3, sent_s * 1000), NOW_MS)
     world.engine.release(NOW_MS + GAP_S * 1000 - 1)
     assert [("SendQuote", "engine")] == world.shown_states()
     world.engine.release(NOW_MS + GAP_S * 1000)

@@ -38,6 +38,7 @@ from models.statements import decode_statement
 from models.symmio.deployment import SymmioDeployment
 from models.symmio.engine_states import encode_engine_state
 from models.symmio.venue import engine_deployment
+from models.venue import ToldAt
 from tests.support.ledger import inputs, position, record, wallet
 from tests.support.positions import engine_state
 from tests.support.symmio import (
@@ -158,7 +159,7 @@ class World:
         self.refer(CORRUPT[REFERENCES], b"")
         self.fact()
         said = engine_state(quote_id=9, last_seen_action="FillLimitOrderOpen", counterparty_address=ALICE)
-        self.engine.told(KEY, encode_engine_state(said), sent_ms=NOW_MS, now_ms=NOW_MS)
+        self.engine.told(KEY, encode_engine_state(said), ToldAt(0, 3, NOW_MS), NOW_MS)
         self.engine.release(NOW_MS + 60_000)
         self.tick(1_000, BTC="105", ETH="111", **{PERP: "111", "tUSTUSD": "1"})
 
@@ -239,7 +240,7 @@ def test_an_account_whose_row_cannot_be_read_is_shown_as_suspect_at_once() -> No
     assert "unknown" in world.body(ALERTS, KEY)["alarms"]
     world.goes_on()
     assert "suspect" == world.body(VALUATIONS, KEY)["status"]
-    assert any("expected the body of an account's row" in cause for cause in world.engine.refused)
+    assert any("expected a row of accounts" in cause for cause in world.engine.refused)
 
 
 def test_a_mark_that_cannot_be_read_is_unknown_until_the_next_tick() -> None:

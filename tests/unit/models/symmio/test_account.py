@@ -4,10 +4,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
-import orjson
 import pytest
 
 from models.account_events import AccountCheckpoint, RolledBack, Transaction
+from models.codec import decode_row, encode_body, encode_row
 from models.errors import BadRow
 from models.symmio.account import (
     QUOTES_MAX,
@@ -23,10 +23,10 @@ from models.symmio.account import (
     encode_finished,
     settle,
 )
+from models.symmio.account_columns import quote_body
 from models.symmio.account_size import CAUSE_CHARACTERS_MAX, SIZE_OF_QUOTE
 from models.symmio.draft import BadFold
 from models.symmio.state import EMPTY, Locked, Quote, QuoteStatus
-from models.symmio.state_codec import encode_quote
 from models.symmio.undo import Undo
 from tests.support.symmio import (
     ALICE,
@@ -189,11 +189,11 @@ def test_a_row_at_its_bound_fits_into_a_record() -> None:
     for number in range(QUOTES_MAX):
         row = advance(row, _transaction(11 + number, fee_out(1), send_quote(10**6 + number)), final=11 + number - 64)
 
-    assert len(orjson.dumps(encode_account(row))) < 600_000
+    assert len(encode_body(encode_account(row))) < 600_000
 
 
 def _size(row: AccountRow) -> int:
-    return len(orjson.dumps(encode_account(row)))
+    return len(encode_body(encode_account(row)))
 
 
 @cache
@@ -230,7 +230,7 @@ def test_undo_that_no_record_holds_freezes_the_account_without_it() -> None:
     assert f"expected a row of at most {ROW_MAX_BYTES} bytes" in row.suspect[0]
     assert ROW_MAX_BYTES * 9 // 10 < _size(good)
     assert (good.state, (), good.version + 1) == (row.state, row.undo, row.version)
-    assert row == decode_account(orjson.loads(orjson.dumps(encode_account(row))), row.version)
+    assert row == decode_account(encode_row(1, row.version, encode_account(row)))
 
 
 def test_an_account_frozen_for_its_undo_stays_so_through_rollbacks_until_its_checkpoint() -> None:
@@ -272,7 +272,7 @@ def test_no_quote_of_the_chain_is_larger_than_estimated() -> None:
         quote, **{**amounts, **ids}, locked=values, initial_locked=values, max_funding_rate=largest
     )
 
-    assert SIZE_OF_QUOTE >= len(orjson.dumps(encode_quote(whole))) > SIZE_OF_QUOTE // 2
+    assert SIZE_OF_QUOTE >= len(encode_body(quote_body(whole))) > SIZE_OF_QUOTE // 2
 
 
 def test_a_long_whitelist_counts() -> None:
@@ -333,7 +333,7 @@ def test_a_checkpoint_that_no_row_holds_freezes_the_account(
     standing = AccountRow() if row is None else row
     assert (standing.state, standing.version + 1) == (frozen.state, frozen.version)
     assert (standing.state, frozen.suspect) == (later.state, later.suspect)
-    assert orjson.dumps(encode_account(frozen))
+    assert encode_body(encode_account(frozen))
 
 
 def test_an_account_whose_every_block_was_rolled_back_is_nobody() -> None:
@@ -406,10 +406,10 @@ def test_rows_come_back_from_their_bodies() -> None:
         _transaction(16, fee_out(10**40)),
     )
 
-    body = orjson.loads(orjson.dumps(encode_account(row)))
+    written = encode_row(1, row.version, encode_account(row))
 
     assert row.suspect is not None
-    assert row == decode_account(body, row.version)
+    assert row == decode_account(written)
 
 
 def test_a_deadline_beyond_64_bits_fits_into_a_row() -> None:
@@ -423,21 +423,21 @@ def test_a_deadline_beyond_64_bits_fits_into_a_row() -> None:
     )
 
     assert row.suspect is None
-    assert row == decode_account(orjson.loads(orjson.dumps(encode_account(row))), row.version)
+    assert row == decode_account(encode_row(1, row.version, encode_account(row)))
 
 
 def test_finished_quotes_come_back_from_their_bodies() -> None:
     settled, finished = settle(_row(_ALLOCATED, _SENT, _cancelled(12, 1)), 12, (13, -1))
 
-    body = orjson.loads(orjson.dumps(encode_finished(finished[0], settled)))
+    row = encode_row(1, 1, encode_finished(finished[0], settled))
 
-    assert finished[0] == decode_finished(body)
-    assert [13, -1] == body["position"]
+    assert finished[0] == decode_finished(row)
+    assert [13, -1] == decode_row(row).body["position"]
 
 
 @pytest.mark.parametrize("body", [{}, {"applied": [1, 2], "block": 1, "time_s": 1, "state": {}}])
 def test_a_body_of_another_kind_is_refused(body: dict[str, object]) -> None:
-    with pytest.raises(BadRow, match="expected the body of an account's row"):
-        decode_account(body, 1)
-    with pytest.raises(BadRow, match="expected the body of a finished quote"):
-        decode_finished(body)
+    with pytest.raises(BadRow, match="expected a row of accounts"):
+        decode_account(encode_row(1, 1, body))
+    with pytest.raises(BadRow, match="expected a row of quote-history"):
+        decode_finished(encode_row(1, 1, body))

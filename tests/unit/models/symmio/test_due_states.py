@@ -17,6 +17,7 @@ from models.symmio.account import advance
 from models.symmio.due_states import DueStates
 from models.symmio.engine_states import encode_engine_state
 from models.symmio.position_states import GAP_S, pushed_since
+from models.venue import ToldAt
 from tests.support.positions import KEY, engine_state, standing
 from tests.support.symmio import ALICE, E18, allocate, block, fee_out, send_quote
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NOW_MS = 1_700_000_100_000
 GAP_MS = GAP_S * 1000
+TOLD = ToldAt(0, 3, NOW_MS)
 OTHER = f"main:0x{'0c' * 20}".encode()
 
 
@@ -52,7 +54,8 @@ class World:
 
     def said(self, sent_ms: int = NOW_MS) -> Write | RowId:
         return self.fold(
-            KEY, self.states.of_engine(KEY, engine_state(modify_time=NOW_MS // 1000), sent_ms, self.now_ms)
+            KEY,
+            self.states.of_engine(KEY, engine_state(modify_time=NOW_MS // 1000), ToldAt(0, 3, sent_ms), self.now_ms),
         )
 
     def fold(self, key: bytes, *changes: Change) -> Write | RowId:
@@ -88,7 +91,9 @@ def test_a_deployment_that_is_not_configured_has_no_states_of_the_chain() -> Non
 
     assert world.sent(b"other:0xa") is None
     with pytest.raises(BadRecord, match=r"add \[deployments.other\]"):
-        world.states.read(account_key("other", ALICE), encode_engine_state(engine_state()), NOW_MS, NOW_MS)
+        world.states.read(
+            account_key("other", ALICE), encode_engine_state(engine_state()), ToldAt(0, 3, NOW_MS), NOW_MS
+        )
 
 
 def test_a_state_of_the_chain_stands_and_is_pushed_at_once_where_all_are_told() -> None:
@@ -190,7 +195,8 @@ def test_changes_of_one_call_are_one_version() -> None:
     world = World("on")
     world.sent()
     changes = [
-        world.states.of_engine(KEY, engine_state(id=name, modify_time=NOW_MS // 1000), NOW_MS, NOW_MS) for name in "ab"
+        world.states.of_engine(KEY, engine_state(id=name, modify_time=NOW_MS // 1000), ToldAt(0, 3, NOW_MS), NOW_MS)
+        for name in "ab"
     ]
     found = world.fold(KEY, *changes)
 
@@ -212,7 +218,9 @@ def test_one_release_is_of_every_account_that_is_due_and_of_each_once() -> None:
     world.now_ms += 1_000
     world.sent(OTHER)
     # The account's row changes while its state waits, so it is known to wait by two rows.
-    world.fold(KEY, world.states.of_engine(KEY, engine_state(id="x", quote_id=9), world.now_ms, world.now_ms))
+    world.fold(
+        KEY, world.states.of_engine(KEY, engine_state(id="x", quote_id=9), ToldAt(0, 3, world.now_ms), world.now_ms)
+    )
     world.now_ms += GAP_MS
     (stage,) = world.release().stages
 
@@ -223,3 +231,45 @@ def test_one_release_is_of_every_account_that_is_due_and_of_each_once() -> None:
 
 def test_the_account_is_alice() -> None:
     assert KEY == f"main:{ALICE}".encode()
+
+
+def test_every_state_names_where_its_input_stands_and_when_it_changed() -> None:
+    world = World("on")
+    world.sent()
+    world.fold(KEY, world.states.of_engine(KEY, engine_state(id="x", quote_id=9), ToldAt(4, 17, NOW_MS), NOW_MS + 5))
+
+    named = {one["source"]: (one.get("at"), one["made_from"]) for one in world.body()["states"]}
+    assert {
+        "chain": ([40, 0, 2], {"at_ms": NOW_MS}),
+        "engine": (None, {"at_ms": NOW_MS + 5, "partition": 4, "offset": 17}),
+    } == named
+
+
+def test_a_state_that_waited_names_the_instant_at_which_it_came_to_stand() -> None:
+    world = World("gaps")
+    world.sent()
+    world.now_ms += GAP_MS
+    world.release()
+
+    assert [{"at_ms": NOW_MS + GAP_MS}] == [one["made_from"] for one in world.body()["states"]]
+
+
+def test_an_engine_s_state_names_the_record_that_changed_it_last() -> None:
+    """So does one that tells another action, or the quote of a temporary id; one that was folded before does not."""
+    world = World("on")
+
+    def say(offset: int, **changes: object) -> None:
+        at = ToldAt(0, offset, NOW_MS)
+        world.fold(KEY, world.states.of_engine(KEY, engine_state(**changes), at, NOW_MS + offset))
+
+    def named() -> dict[str, int]:
+        return {one["id"]: one["made_from"]["offset"] for one in world.body()["states"]}
+
+    say(1, id="a", quote_id=None, temp_quote_id=-5, version=1)
+    say(2, id="b", quote_id=8)
+    say(3, id="a", quote_id=None, temp_quote_id=-5, version=1)
+    assert {"a": 1, "b": 2} == named()
+    say(4, id="c", quote_id=5, temp_quote_id=-5)
+    assert {"a": 4, "b": 2, "c": 4} == named()
+    say(5, id="b", quote_id=8, version=0, last_seen_action="InstantRFQ")
+    assert {"a": 4, "b": 5, "c": 4} == named()

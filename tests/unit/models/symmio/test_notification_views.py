@@ -6,7 +6,7 @@ from models.errors import BadRow
 from models.position_states import EMPTY
 from models.symmio.notification_views import checksummed, notification_frame, notification_item
 from models.symmio.position_states import with_engine_state
-from tests.support.positions import KEY, chain_state, engine_state
+from tests.support.positions import KEY, MADE, chain_state, engine_state
 
 # The examples of EIP-55.
 CHECKSUMMED = [
@@ -40,7 +40,7 @@ def test_an_address_has_the_capitals_of_eip_55(address: str) -> None:
 
 
 def test_a_frame_is_what_the_live_service_sends() -> None:
-    (state,) = with_engine_state(EMPTY, CLOSED, fresh=True, gaps=True)["states"]
+    (state,) = with_engine_state(EMPTY, CLOSED, MADE, fresh=True, gaps=True)["states"]
 
     assert {
         "id": "ecbaca8f",
@@ -80,7 +80,7 @@ def test_over_rest_an_amount_that_there_is_none_of_is_text() -> None:
 
 def test_a_quote_that_the_chain_has_not_named_yet_goes_by_its_temporary_id() -> None:
     state = engine_state(quote_id=None, temp_quote_id=-5)
-    frame = notification_frame(KEY.decode(), with_engine_state(EMPTY, state, fresh=True, gaps=True)["states"][0])
+    frame = notification_frame(KEY.decode(), with_engine_state(EMPTY, state, MADE, fresh=True, gaps=True)["states"][0])
 
     assert (-5, -5) == (frame["quote_id"], frame["temp_quote_id"])
     assert "order_type" not in frame
@@ -90,7 +90,7 @@ def test_a_failure_says_why_and_a_version_is_shown_where_there_is_one() -> None:
     state = engine_state(
         action_status="failed", failure_type="Solvency Problem", failure_message="no", error_code=18, version=3
     )
-    frame = notification_frame(KEY.decode(), with_engine_state(EMPTY, state, fresh=True, gaps=True)["states"][0])
+    frame = notification_frame(KEY.decode(), with_engine_state(EMPTY, state, MADE, fresh=True, gaps=True)["states"][0])
 
     assert ("failed", "Solvency Problem", "no", 18, 3) == (
         frame["action_status"],

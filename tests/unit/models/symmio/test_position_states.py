@@ -18,14 +18,14 @@ from models.symmio.position_states import (
     with_engine_state,
     without_blocks_above,
 )
-from tests.support.positions import TIME_S, chain_state, engine_state
+from tests.support.positions import MADE, TIME_S, chain_state, engine_state
 
 Body = Mapping[str, Any]
 NOW_MS = TIME_S * 1000
 
 
 def said(body: Body = EMPTY, *, fresh: bool = True, gaps: bool = True, **changes: object) -> Body:
-    return with_engine_state(body, engine_state(**changes), fresh=fresh, gaps=gaps)
+    return with_engine_state(body, engine_state(**changes), MADE, fresh=fresh, gaps=gaps)
 
 
 def done(*made: dict[str, Any], body: Body = EMPTY, fresh: bool = True, gaps: bool = True) -> Body:

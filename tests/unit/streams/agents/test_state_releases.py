@@ -17,6 +17,7 @@ from models.position_states import shown
 from models.symmio.account import advance
 from models.symmio.due_states import DueStates
 from models.symmio.position_states import GAP_S, pushed_since
+from models.venue import ToldAt
 from streams.agents.state_releases import StateReleases
 from streams.settings import Settings, SymmioSettings, TopicSettings
 from streams.transport.terms import Terms
@@ -112,7 +113,7 @@ class World:
 
     def said(self, sent_ms: int = NOW_MS) -> None:
         state = engine_state(modify_time=NOW_MS // 1000)
-        self._fold(self.states.of_engine(KEY, state, sent_ms, self.clock()))
+        self._fold(self.states.of_engine(KEY, state, ToldAt(0, 3, sent_ms), self.clock()))
 
     def _fold(self, change: Change) -> None:
         found = self.states.fold(KEY, [change])

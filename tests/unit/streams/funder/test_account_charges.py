@@ -10,21 +10,22 @@ from eth_abi.abi import decode
 from models.money import E18
 from models.symmio.funding import FundingRates
 from models.symmio.funding_plan import ChainQuote, ChargeOn, Terms, Window
-from models.symmio.funding_records import Epoch
+from models.symmio.funding_records import ChargeCells, Epoch, Transaction
 from models.symmio.state import Balances, Locked, PositionType, QuoteStatus
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress, Route
-from streams.funder.agreed_chain import Times, times_of
 from streams.funder.ceilings import TooMuchGas
 from streams.funder.chain_errors import Reverted
 from streams.funder.chain_view import Chain, Moment, Pair
+from streams.funder.clocks import Times, times_of
 from streams.funder.diamond_calls import PairSignature
 from streams.funder.flights import State
 from streams.funder.muon import Muon
 from streams.funder.sender import Purpose, Sender
 from streams.node.endpoints import Node
+from streams.process.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 PARTY_A, PARTY_B, DIAMOND = "0x" + "0a" * 20, "0x" + "0b" * 20, "0x" + "d1" * 20
 EPOCH = Epoch(14_400, 420, 14_400)
@@ -42,7 +43,7 @@ class HeldPair(Chain):
     """The contract's answers: ``cursed`` maps a quote to the reason for which a batch with it reverts."""
 
     def __init__(self, quotes: Sequence[ChainQuote]) -> None:
-        super().__init__(Node("main", (), 1), DIAMOND)
+        super().__init__(Node("main", (), 1), DIAMOND, SystemClock())
         self.now_s = 14_500
         self.behind_s = 0
         self.known = {one.quote_id: one for one in quotes}
@@ -52,10 +53,12 @@ class HeldPair(Chain):
         self.valid_s = VALID_S
         self.cursed: dict[int, str] = {}
         self.nonce = 0
-        self.untrusted = ""
+        self.moves_elsewhere = False
         self.is_contradicted = False
         self.closes: set[int] = set()
         self.illegible: set[int] = set()
+        # The quotes that endpoints differ about.
+        self.unsure: set[int] = set()
         self.elsewhere = self.known
         self.changed: frozenset[int] = frozenset()
         self.enough_now = 2
@@ -75,7 +78,7 @@ class HeldPair(Chain):
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
         self._expect_readable(quote_ids)
         balances = Balances(self.allocated, Locked(0, 0, 0, 0))
-        quotes = {quote_id: self.known[quote_id] for quote_id in quote_ids}
+        quotes = {quote_id: self.known[quote_id] for quote_id in quote_ids if quote_id not in self.unsure}
         return Pair((self.nonce, self.nonce), self.liquidating, balances, balances, self.valid_s, quotes)
 
     async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:
@@ -95,34 +98,25 @@ class HeldPair(Chain):
             self.cursed.pop(-1, None)
         return self.nonce, self.nonce
 
-    async def simulate(self, sender: str, data: bytes) -> None:
-        assert PARTY_B == sender
+    async def refusal(self, sender: str, to: str, data: bytes) -> str | None:
+        assert (PARTY_B, DIAMOND) == (sender, to)
         for one in self.closes & self.cursed.keys():
             self.known[one] = quote(one, status=QuoteStatus.CLOSED)
-        reasons = [self.cursed[one] for one in (-1, *quote_ids(data)) if one in self.cursed]
-        if reasons:
-            raise Reverted(reasons[0], "#1")
+        return next((self.cursed[one] for one in (-1, *quote_ids(data)) if one in self.cursed), None)
+
+    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int]) -> bool:
+        assert (PARTY_A, PARTY_B) == (party_a, party_b)
+        return self.moves_elsewhere or nonces != (self.nonce, self.nonce)
 
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
         return [{quote_id: known[quote_id] for quote_id in quote_ids} for known in (self.known, self.elsewhere)]
 
-    async def is_refused(self, sender: str, data: bytes) -> bool:
+    async def is_refused(self, sender: str, to: str, data: bytes) -> bool:
         if self.is_contradicted:
             # The endpoint that refused catches up.
             self.cursed.clear()
             return False
-        try:
-            await self.simulate(sender, data)
-        except Reverted:
-            return True
-        return False
-
-    async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
-        assert (PARTY_B, DIAMOND) == (sender, to)
-        await self.simulate(sender, data)
-        if self.untrusted:
-            raise Reverted(self.untrusted, "#1")
-        return 100_000
+        return await self.refusal(sender, to, data) is not None
 
 
 def quote_ids(data: bytes) -> tuple[int, ...]:
@@ -157,8 +151,13 @@ class Sending(Sender):
 
     def __init__(self) -> None:
         self.ends: list[State] = []
+        # The quotes with which a transaction reverts though it was not refused, and why the signer's call is refused.
+        self.reverting: set[int] = set()
+        self.untrusted = ""
+        self.reverted: list[Transaction] = []
         self.sent: list[tuple[int, ...]] = []
         self.most_charges = 100
+        self.on_send: Callable[[], None] = lambda: None
         self.is_settled = True
         self.charged: set[int] = set()
 
@@ -170,14 +169,28 @@ class Sending(Sender):
         assert EPOCH == epoch
         return quote_id in self.charged
 
-    async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
-        assert (DIAMOND, 125_000, WINDOW.closes_s) == (to, gas, purpose.closes_s)
+    def reverts(self, party_a: str, epochs: Collection[Epoch]) -> list[Transaction]:
+        assert (PARTY_A, {EPOCH}) == (party_a, {*epochs})
+        return self.reverted
+
+    async def send(self, to: str, data: bytes, purpose: Purpose) -> State:
+        assert (DIAMOND, WINDOW.closes_s) == (to, purpose.closes_s)
+        assert purpose.expires_s is not None
+        if self.untrusted:
+            raise Reverted(self.untrusted, "#1")
         if len(purpose.charges) > self.most_charges:
             msg = "too much"
             raise TooMuchGas(msg)
         assert len(purpose.charges) * E18 // 10 == purpose.moved_e18
         self.sent.append(quote_ids(data))
-        return self.ends.pop(0) if self.ends else State.MINED
+        self.on_send()
+        does_revert = bool(self.reverting & {*quote_ids(data)})
+        state = self.ends.pop(0) if self.ends else State.REVERTED if does_revert else State.MINED
+        if state is State.REVERTED:
+            nonce = len(self.sent)
+            charges = tuple(ChargeCells(one, EPOCH, "1", "1") for one in quote_ids(data))
+            self.reverted.append(Transaction(PARTY_B, nonce, PARTY_A, charges, state, 0, "", (), block=100 + nonce))
+        return state
 
 
 class Bench:
@@ -250,6 +263,16 @@ async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_t
     bench.chain.now_s = 14_821
     progress = await bench.run()
     assert ({1, 3}, {2: "its view: execution reverted"}) == (progress.paid, progress.culprits)
+
+
+async def test_a_quote_that_endpoints_differ_about_is_tried_again_and_the_others_are_charged() -> None:
+    bench = Bench(quote(1), quote(2), quote(3))
+    bench.chain.unsure = {2}
+    with pytest.raises(AccountFault, match="that are open, found: quote 2: endpoints differ about it"):
+        await bench.run()
+    assert [(1, 3)] == bench.sender.sent
+    bench.chain.unsure = set()
+    assert {1, 2, 3} == (await bench.run()).paid
 
 
 async def test_a_quote_whose_market_was_changed_on_chain_is_not_charged_before_the_tables_know_it() -> None:
@@ -394,10 +417,48 @@ async def test_a_signature_that_was_overtaken_is_fetched_again_and_no_quote_is_b
     bench = Bench(quote(1), quote(2))
     bench.chain.cursed = {-1: "cursed"}
     bench.chain.moves = 1
-    bench.sender.ends = [State.REVERTED, State.LOST]
+    bench.sender.ends = [State.CANCELLED, State.LOST]
     progress = await bench.run()
     assert ({}, {1, 2}) == (progress.culprits, progress.paid)
     assert (4, 3) == (bench.muon.signed, len(bench.sender.sent))
+
+
+async def test_a_charge_that_reverted_since_somebody_acted_for_the_pair_is_sent_again_with_a_new_signature() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.chain.moves_elsewhere = True
+    bench.sender.ends = [State.REVERTED]
+    progress = await bench.run()
+    assert ({}, {1, 2}) == (progress.culprits, progress.paid)
+    assert ([(1, 2), (1, 2)], 2) == (bench.sender.sent, bench.muon.signed)
+
+
+async def test_a_charge_that_reverted_when_its_signature_had_expired_is_sent_again_as_a_whole() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.sender.ends = [State.REVERTED]
+    bench.sender.on_send = lambda: setattr(bench.chain, "now_s", bench.chain.now_s + VALID_S + 1)
+    assert {1, 2} == (await bench.run()).paid
+    assert [(1, 2), (1, 2)] == bench.sender.sent
+
+
+async def test_a_batch_that_reverted_for_no_reason_is_not_sent_again_but_in_halves_until_the_quote_is_found() -> None:
+    bench = Bench(*map(quote, range(1, 9)))
+    bench.sender.reverting = {6}
+    progress = await bench.run()
+    assert [(1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 4), (5, 6, 7, 8), (5, 6), (5,), (6,), (7, 8)] == bench.sender.sent
+    assert {1, 2, 3, 4, 5, 7, 8} == progress.paid
+    said = "its charge reverted alone in block 106, and no two endpoints say why"
+    assert {6: said} == progress.culprits
+
+
+async def test_an_account_whose_charges_revert_again_and_again_is_not_paid_for_any_more() -> None:
+    bench = Bench(*map(quote, range(1, 31)))
+    bench.sender.reverting = {*range(1, 31)}
+    for _ in range(3):
+        with pytest.raises(AccountFault, match=r"fewer than 12 .* revert in an epoch, found 12"):
+            await bench.run()
+    assert 12 == len(bench.sender.sent)
+    # Whoever comes next knows it by the records.
+    assert bench.progress.paid == set()
 
 
 @pytest.mark.parametrize("reason", ["cursed", "LibMuon: expired", "Pausable: paused"])
@@ -445,6 +506,7 @@ async def test_nobody_is_charged_under_liquidation_or_on_an_old_signature() -> N
 async def test_an_account_whose_batches_are_always_overtaken_is_left_for_later() -> None:
     bench = Bench(quote(1))
     bench.sender.ends = [State.REVERTED] * 6
+    bench.chain.moves_elsewhere = True
     with pytest.raises(AccountFault, match="overtaken"):
         await bench.run()
     assert {} == bench.progress.culprits
@@ -452,7 +514,7 @@ async def test_an_account_whose_batches_are_always_overtaken_is_left_for_later()
 
 async def test_a_party_b_that_refuses_the_signer_is_the_fault_of_no_quote() -> None:
     bench = Bench(quote(1))
-    bench.chain.untrusted = "not trusted"
+    bench.sender.untrusted = "not trusted"
     with pytest.raises(AccountFault, match="take the signer's call, which the Diamond would, found: not trusted"):
         await bench.run()
     assert ({}, 1) == (bench.progress.culprits, bench.muon.signed)

@@ -3,101 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 
 from models.symmio.funding_plan import LATE_S, Window
-from streams.funder.agreed_chain import Head, Sight, Sights, Times, times_of
+from streams.funder.agreed_chain import Head, Sight, Sights
 from streams.funder.chain_errors import PATIENCE, NodeDown
-from streams.funder.chain_view import Chain, Moment
+from streams.funder.clocks import Times, times_of
 from streams.node.answers import Receipt
-from streams.node.endpoints import Node
-from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow
+from tests.support.told_endpoint import BEGAN_S, DIAMOND, TX, Told, chain_over
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from streams.funder.chain_view import Moment
 
-    from streams.node.rpc import Call, Outcome
-
-DIAMOND = "0x" + "d1" * 20
-BEGAN_S = 1_000
 WINDOW = Window(1_000, 2_000, 2_000, 2_100)
-TX = "0x" + "ab" * 32
-
-
-class Told:
-    """An endpoint of a chain with a block a second, which is ``blocks`` and ``clock_s`` off.
-
-    Args:
-        label: Its name.
-        blocks: How many blocks its head is off.
-        clock_s: How many seconds the times of its blocks are off.
-    """
-
-    def __init__(self, label: str, blocks: int = 0, clock_s: int = 0) -> None:
-        self.label = label
-        self.blocks, self.clock_s = blocks, clock_s
-        self.frozen_s: float | None = None
-        # The time that its blocks have, and its pending one alone, where that stands still.
-        self.clock_stands_s: int | None = None
-        self.pending_s: int | None = None
-        self.hangs = self.is_down = False
-        self.refuses = False
-        self.call_s = 0.0
-        self.mines = False
-        self.code = "0x"
-        self.asked = 0
-
-    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Outcome]:
-        if self.hangs:
-            self.asked += 1
-            await asyncio.sleep(timeout_s)
-            msg = f"{self.label}: no answer"
-            raise EndpointSlow(msg)
-        if self.is_down:
-            self.asked += 1
-            msg = f"{self.label}: 503"
-            raise EndpointDown(msg)
-        await asyncio.sleep(self.call_s * len(calls))
-        return [self._answer(*call) for call in calls]
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-    @property
-    def head(self) -> int:
-        now_s = asyncio.get_running_loop().time() if self.frozen_s is None else self.frozen_s
-        return 100 + int(now_s) + self.blocks
-
-    def _answer(self, method: str, params: list[Any]) -> Outcome:
-        match method:
-            case "eth_chainId":
-                return "0x1"
-            case "eth_getBlockByNumber":
-                number = self.head + (params[0] == "pending") if params[0].isalpha() else int(params[0], 16)
-                time_s = BEGAN_S + number - 100 - self.blocks + self.clock_s
-                time_s = time_s if self.clock_stands_s is None else self.clock_stands_s
-                if params[0] == "pending" and self.pending_s is not None:
-                    time_s = self.pending_s
-                return {"number": hex(number), "timestamp": hex(time_s)} if number <= self.head + 1 else None
-            case "eth_getTransactionCount":
-                return "0x7"
-            case "eth_getTransactionReceipt" if self.mines:
-                return {
-                    "transactionHash": params[0], "blockNumber": "0x10", "blockHash": TX, "status": "0x1",
-                    "gasUsed": "0x5208",
-                }  # fmt: skip
-            case "eth_call" if self.refuses:
-                return CallReverted("no", "execution reverted: no", b"", self.label)
-            case _:
-                return self.code
-
-
-def chain_over(*endpoints: Told) -> Chain:
-    return Chain(Node("main", endpoints, 1, PATIENCE), DIAMOND)
-
 
 LIARS = {
     "a head that is six blocks too high": Told("#3", blocks=6),
@@ -134,6 +56,35 @@ def test_of_two_endpoints_none_that_is_ahead_closes_a_window_or_makes_anything_f
     now_s, final_s = run_in_no_time(told())
     # By the other one's numbers that block may be an earlier one.
     assert (1_011, True) == (now_s, final_s <= 1_003)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(
+    ("clock_s", "ours_s", "agreed_s"),
+    [
+        # Windows are not late for one that is in step and behind, nor early for one that is ahead.
+        (-700, BEGAN_S, 1_011),
+        (700, BEGAN_S, 1_011),
+        # Nor is a clock of ours believed that is near none of them, or near both.
+        (-700, BEGAN_S + 86_400, 1_011 - 700),
+        (-700, BEGAN_S - 3_600, 1_011 - 700),
+        (-LATE_S - 60, BEGAN_S - LATE_S // 2, 1_011 - LATE_S - 60),
+        # Within five minutes the earlier one counts, whatever ours is.
+        (-LATE_S, BEGAN_S, 1_011 - LATE_S),
+    ],
+)
+def test_of_two_clocks_that_are_far_apart_the_one_counts_that_is_near_ours(
+    clock_s: int, ours_s: int, agreed_s: int, place: int
+) -> None:
+    async def told() -> tuple[int, int]:
+        endpoints = [Told("#1")]
+        endpoints.insert(place, Told("#2", clock_s=clock_s))
+        chain = chain_over(*endpoints, ours_s=ours_s)
+        await asyncio.sleep(10)
+        return await chain.agreed_time_s(), (await chain.moment({})).now_s
+
+    assert (agreed_s, agreed_s) == run_in_no_time(told())
+    assert abs(clock_s) == REGISTRY.get_sample_value("tidemark_funding_clocks_apart_seconds", {"deployment": "main"})
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -253,7 +204,7 @@ def test_an_endpoint_that_hangs_is_waited_for_once_and_then_left_out_for_a_while
         for _ in range(10):
             began_s = asyncio.get_running_loop().time()
             await chain.agreed_time_s()
-            await chain.is_refused(DIAMOND, b"")
+            await chain.is_refused(DIAMOND, DIAMOND, b"")
             await chain.quotes_by_each([])
             await chain.sights(DIAMOND, [])
             waits_s.append(asyncio.get_running_loop().time() - began_s)
@@ -382,7 +333,7 @@ def test_an_endpoint_that_answers_alone_for_a_moment_refuses_no_call_and_changes
         chain = chain_over(first, second)
         await chain.agreed_time_s()
         second.hangs = first.refuses = True
-        refused = await chain.is_refused(DIAMOND, b"")
+        refused = await chain.is_refused(DIAMOND, DIAMOND, b"")
         first.refuses = False
         first.code = market(7, 1_800, 600)
         moment = await chain.moment({7: (3_600, 600)})
@@ -390,7 +341,7 @@ def test_an_endpoint_that_answers_alone_for_a_moment_refuses_no_call_and_changes
         second.code = first.code
         await asyncio.sleep(20)
         first.refuses = second.refuses = True
-        refused_later = await chain.is_refused(DIAMOND, b"")
+        refused_later = await chain.is_refused(DIAMOND, DIAMOND, b"")
         first.refuses = second.refuses = False
         return refused, moment, refused_later, await chain.moment({7: (3_600, 600)})
 
@@ -410,7 +361,7 @@ def test_a_call_is_refused_where_two_endpoints_say_so(refusing: int, refused: bo
         endpoints = [Told(f"#{number}") for number in range(3)]
         for one in endpoints[:refusing]:
             one.refuses = True
-        return await chain_over(*endpoints).is_refused(DIAMOND, b"")
+        return await chain_over(*endpoints).is_refused(DIAMOND, DIAMOND, b"")
 
     assert refused == run_in_no_time(told())
 
@@ -420,7 +371,7 @@ def test_a_call_that_one_of_two_endpoints_takes_is_not_refused() -> None:
         endpoints = [Told(f"#{number}") for number in range(len(refusing))]
         for one, refuses in zip(endpoints, refusing, strict=True):
             one.refuses = refuses
-        return await chain_over(*endpoints).is_refused(DIAMOND, b"")
+        return await chain_over(*endpoints).is_refused(DIAMOND, DIAMOND, b"")
 
     assert [False, True, True] == [run_in_no_time(told(*told_by)) for told_by in ((True, False), (True, True), (True,))]
 
@@ -456,6 +407,23 @@ def test_the_receipt_is_that_of_two_endpoints_or_whatever_there_is() -> None:
 
     assert [here, here, here] == [found(there, here, here), found(here, None, here), found(None, here)]
     assert [None, None] == [found(None, here, None), found(None)]
+
+
+def test_whether_it_succeeded_and_what_it_cost_is_what_two_endpoints_say() -> None:
+    told = receipt(10, "0x0a")._replace(cost_wei=500)
+    reverted, cheap = told._replace(succeeded=False), told._replace(cost_wei=5)
+    unclear = told._replace(succeeded=None, cost_wei=None)
+
+    def sights(*receipts: Receipt) -> Sights:
+        return Sights([Sight(Head(20, 1), {TX: one}) for one in receipts])
+
+    for liar in (reverted, cheap):
+        assert told == sights(liar, told, told).receipt([TX])
+        assert [True, False] == [sights(liar, told, told).are_deep(one, 5) for one in (told, liar)]
+        # Of two that differ, nothing is final.
+        assert [False, False] == [sights(liar, told).are_deep(one, 5) for one in (told, liar)]
+    # One that does not say it contradicts nobody.
+    assert (told, True) == (sights(unclear, told).receipt([TX]), sights(unclear, told).are_deep(told, 5))
 
 
 @pytest.mark.parametrize(

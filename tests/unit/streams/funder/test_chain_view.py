@@ -13,10 +13,11 @@ from eth_hash.auto import keccak
 
 from streams.funder import chain_errors
 from streams.funder.agreed_chain import Head
-from streams.funder.chain_errors import ChainError, NodeDown, Reverted
+from streams.funder.chain_errors import ChainError, NodeDown
 from streams.funder.chain_view import Chain
 from streams.node.endpoints import Node, Patience, WrongChain
 from streams.node.rpc import HttpEndpoint
+from streams.process.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -66,7 +67,7 @@ async def over(aiohttp_server: AiohttpServer, *servers: Server, patience: Patien
             app.router.add_post("/", one.handle)
             server: TestServer = await aiohttp_server(app)
             endpoints.append(HttpEndpoint(session, str(server.make_url("/")), f"#{len(endpoints) + 1}"))
-        yield Chain(Node("d", endpoints, 1, patience), DIAMOND)
+        yield Chain(Node("d", endpoints, 1, patience), DIAMOND, SystemClock())
 
 
 def words(*values: int) -> dict[str, Any]:
@@ -116,15 +117,17 @@ async def test_it_is_down_where_nobody_answers_and_no_url_is_told(
 async def test_a_refusal_of_the_contract_is_no_failure_of_the_node(
     aiohttp_server: AiohttpServer, error: dict[str, Any]
 ) -> None:
-    node, another = Server(lambda *_: error), Server(lambda *_: {"result": "0x"})
-    async with over(aiohttp_server, node, another) as chain:
-        with pytest.raises(Reverted, match="not open"):
-            await chain.simulate(DIAMOND, b"")
-    assert (1, 0) == (len(node.asked), len(another.asked))
+    newest = {"number": "0x10", "timestamp": "0x65"}
+    node = Server(lambda method, _: error if method == "eth_call" else {"result": newest})
+    async with over(aiohttp_server, node) as chain:
+        assert "not open" in str(await chain.refusal(DIAMOND, DIAMOND, b""))
+    assert 1 == node.asked.count("eth_call")
 
 
 async def test_an_address_without_the_contract_is_found_out(aiohttp_server: AiohttpServer) -> None:
-    async with over(aiohttp_server, Server(lambda *_: {"result": "0x"})) as chain:
+    newest = {"number": "0x10", "timestamp": "0x65"}
+    empty = Server(lambda method, _: {"result": newest if method == "eth_getBlockByNumber" else "0x"})
+    async with over(aiohttp_server, empty) as chain:
         for asking in (chain.signature_valid_s(), chain.pair(DIAMOND, DIAMOND, [1]), chain.quotes([1])):
             with pytest.raises(NodeDown, match="expected the Diamond's answer"):
                 await asking
@@ -134,7 +137,12 @@ async def test_an_address_without_the_contract_is_found_out(aiohttp_server: Aioh
 
 
 async def test_a_view_that_one_state_does_not_know_is_asked_for_elsewhere(aiohttp_server: AiohttpServer) -> None:
-    async with over(aiohttp_server, Server(lambda *_: REVERT), Server(lambda *_: words(600, 1))) as chain:
+    newest = {"result": {"number": "0x10", "timestamp": "0x65"}}
+
+    def answering(view: dict[str, Any]) -> Server:
+        return Server(lambda method, _: newest if method == "eth_getBlockByNumber" else view)
+
+    async with over(aiohttp_server, answering(REVERT), answering(words(600, 1))) as chain:
         assert 600 == await chain.signature_valid_s()
         assert (600, 600) == await chain.nonces(DIAMOND, DIAMOND)
 
@@ -194,7 +202,7 @@ async def test_another_chain_is_asked_nothing(aiohttp_server: AiohttpServer) -> 
         app = web.Application()
         app.router.add_post("/", node.handle)
         url = str((await aiohttp_server(app)).make_url("/"))
-        chain = Chain(Node("d", [HttpEndpoint(session, url, "#1")], 7, AT_ONCE), DIAMOND)
+        chain = Chain(Node("d", [HttpEndpoint(session, url, "#1")], 7, AT_ONCE), DIAMOND, SystemClock())
         with pytest.raises(WrongChain, match="expected chain 7"):
             await chain.head(DIAMOND)
     assert [] == node.asked
@@ -249,8 +257,8 @@ def telling(**answers: Any) -> Server:  # noqa: ANN401 - JSON
         (lambda chain: chain.fees(), "eth_gasPrice", (100, 10)),
         (lambda chain: chain.fees(), "eth_getBlockByNumber", (100, 10)),
         (lambda chain: chain.agreed_time_s(), "eth_getBlockByNumber", 101),
-        (lambda chain: chain.estimate_gas(DIAMOND, DIAMOND, b""), "eth_estimateGas", 21_000),
-        (lambda chain: chain.simulate(DIAMOND, b""), "eth_call", None),
+        (lambda chain: chain.gas_of(DIAMOND, DIAMOND, b"", 10**6), "eth_estimateGas", 21_000),
+        (lambda chain: chain.refusal(DIAMOND, DIAMOND, b""), "eth_call", None),
         (lambda chain: chain.signature_valid_s(), "eth_call", 60),
         (lambda chain: chain.has_code(DIAMOND), "eth_getCode", True),
     ],

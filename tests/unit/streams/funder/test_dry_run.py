@@ -14,6 +14,7 @@ from streams.funder.chain_view import Chain
 from streams.funder.data_fees import ORACLE
 from streams.funder.dry_run import ExpectedFees, _charges, _fees
 from streams.node.endpoints import Node
+from streams.process.clock import SystemClock
 from streams.settings import FundingSettings
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class HeldQuotes(Chain):
     """Quotes of 1 at 100 each; the contract refuses to show number 3."""
 
     def __init__(self, *, data_wei: int | None = None) -> None:
-        super().__init__(Node("main", (), 1), PARTY_B)
+        super().__init__(Node("main", (), 1), PARTY_B, SystemClock())
         self._data_wei = data_wei
 
     async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:

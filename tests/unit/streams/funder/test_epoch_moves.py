@@ -15,6 +15,7 @@ from streams.funder.chain_errors import Reverted
 from streams.funder.chain_view import Chain
 from streams.funder.epoch_moves import held_before, written_since_ms
 from streams.node.endpoints import Node
+from streams.process.clock import SystemClock
 from tests.support.symmio import ALICE, BOB, HEDGER, SECOND_HEDGER, log
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SINCE_S = 5_000
 
 class HeldQuotes(Chain):
     def __init__(self, *quotes: ChainQuote) -> None:
-        super().__init__(Node("main", (), 1), HEDGER)
+        super().__init__(Node("main", (), 1), HEDGER, SystemClock())
         self.known = {one.quote_id: one for one in quotes}
         self.illegible: set[int] = set()
 

@@ -96,6 +96,26 @@ async def test_what_only_another_endpoint_has_a_receipt_of_is_mined_and_final_on
         assert str(21_000 * 105) == one.journal.newest[7].cost_wei
 
 
+async def test_what_one_endpoint_says_reverted_is_mined_once_two_others_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "_AGREED_AGAIN_S", 0.0)
+    async with bench() as one:
+        sending = one.send()
+        sent = await one.hash_of(7)
+        one.chain.mine(sent)
+        honest = dict(one.chain.mined)
+        one.chain.mined = {sent: honest[sent]._replace(succeeded=False)}
+        one.chain.mined_elsewhere, one.chain.others = honest, 2
+        assert await sending in (State.REVERTED, State.MINED)
+        await eventually(lambda: one.journal.newest[7].state == State.MINED)
+        looks, written = one.chain.looks, len(one.journal.records)
+        # It does not change to and fro.
+        await eventually(lambda: one.chain.looks >= looks + 6)
+        assert written == len(one.journal.records)
+        one.chain.block = 106
+        await eventually(lambda: one.journal.newest[7].final)
+        assert State.MINED == one.journal.newest[7].state
+
+
 @pytest.mark.parametrize("ahead", [True, False])
 async def test_no_single_endpoint_decides_that_a_transaction_is_final(ahead: bool) -> None:  # noqa: FBT001 - a case
     async with bench() as one:

@@ -110,10 +110,10 @@ async def test_a_tip_that_a_node_suggests_above_the_ceiling_is_told_and_not_paid
 )
 async def test_a_pools_floor_is_taken_from_its_refusal_at_once(refusal: str) -> None:
     async with bench(replace_after_s=0.01) as one:
-        one.chain.refusal = refusal
+        one.chain.turns_down = refusal
         sending = one.send()
         await eventually(lambda: 7 in one.journal.newest and len(one.journal.newest[7].hashes) == 2)
-        one.chain.refusal = None
+        one.chain.turns_down = None
         assert "2000" == one.journal.newest[7].tip_wei
         one.chain.mine(await one.hash_of(7))
         await eventually(lambda: one.journal.newest[7].state == State.MINED)
@@ -225,7 +225,7 @@ async def test_fees_are_told_as_a_share_of_what_is_charged_before_and_after(capl
     async with bench() as one:
         one.chain.base_wei, one.chain.tip_wei = 10**9, 10**8
         purpose = PURPOSE._replace(moved_e18=10 * E18)
-        sending = asyncio.create_task(one.sender.send(TO, b"\x01", 50_000, purpose))
+        sending = asyncio.create_task(one.sender.send(TO, b"\x01", purpose))
         one.chain.mine(await one.hash_of(7))
         assert State.MINED == await sending
         one.chain.block = 106

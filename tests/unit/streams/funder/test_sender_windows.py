@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import msgspec
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
@@ -18,6 +19,7 @@ from tests.support.sender_bench import (
     IN_MARKET,
     OPEN_S,
     PARTY_A,
+    PURPOSE,
     SIGNER,
     TO,
     WIDE,
@@ -26,6 +28,9 @@ from tests.support.sender_bench import (
     fields_of,
     record,
 )
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def test_what_was_spent_counts_for_a_day_also_while_a_window_is_open_that_closes_hours_later() -> None:
@@ -114,10 +119,10 @@ async def test_a_charge_is_handed_out_while_one_endpoint_says_that_its_window_is
 
 async def test_who_waits_for_what_no_node_takes_is_let_go_until_one_takes_it() -> None:
     async with bench() as one:
-        one.chain.refusal = "insufficient funds for gas * price + value"
+        one.chain.turns_down = "insufficient funds for gas * price + value"
         assert State.SENT == await one.send()
         assert not await one.sender.settle(PARTY_A)
-        one.chain.refusal = None
+        one.chain.turns_down = None
         taken = len(one.chain.taken)
         await eventually(lambda: len(one.chain.taken) >= taken + 2)
         settled = asyncio.create_task(one.sender.settle(PARTY_A))
@@ -139,7 +144,7 @@ async def test_who_waits_for_what_can_do_nothing_any_more_is_let_go() -> None:
 async def test_a_charge_of_a_market_that_was_changed_meanwhile_is_not_handed_out_but_its_nonce_is_filled() -> None:
     key = SlowKey()
     async with bench(signer=Signer(key, 1)) as one:
-        sending = asyncio.create_task(one.sender.send(TO, b"\x01", 50_000, IN_MARKET))
+        sending = asyncio.create_task(one.sender.send(TO, b"\x01", IN_MARKET))
         await eventually(lambda: key.asked == 1)
         one.chain.changed = frozenset({5})
         key.may.set()
@@ -151,10 +156,60 @@ async def test_a_charge_of_a_market_that_was_changed_meanwhile_is_not_handed_out
         assert State.CANCELLED == await sending
 
 
+async def test_a_charge_that_the_contract_would_refuse_by_the_time_it_is_signed_is_not_handed_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with bench() as one:
+        one.chain.refusals = ["the signature is not of this state"]
+        sending = one.send()
+        await eventually(lambda: 7 in one.journal.newest and one.journal.newest[7].cancels != ())
+        await eventually(lambda: one.chain.taken != [])
+        assert not any(bytes(fields_of(raw)["data"]) for raw in one.chain.taken)
+        one.chain.mine(one.journal.newest[7].cancels[0])
+        assert State.CANCELLED == await sending
+    assert "taken back, since it would revert nonce=7: the signature is not of this state" in caplog.text
+
+
+async def test_what_is_in_a_pool_already_is_not_taken_back_since_it_would_be_refused_beside_itself() -> None:
+    async with bench(replace_after_s=0.01) as one:
+        sending = one.send()
+        await one.hash_of(7)
+        await eventually(lambda: one.chain.taken != [])
+        one.chain.refusals = ["the epoch is paid"] * 100
+        one.chain.block += 1
+        await eventually(lambda: len(one.journal.newest[7].hashes) >= 2)
+        assert ((), 100) == (one.journal.newest[7].cancels, len(one.chain.refusals))
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
+
+
+async def test_a_charge_whose_signature_has_expired_is_taken_back_since_it_could_only_revert() -> None:
+    async with bench() as one:
+        purpose = PURPOSE._replace(closes_s=OPEN_S + 100, expires_s=OPEN_S + 10)
+        sending = asyncio.create_task(one.sender.send(TO, b"\x01", purpose))
+        await one.hash_of(7)
+        one.chain.time_s = OPEN_S + 10
+        looks = one.chain.looks
+        await eventually(lambda: one.chain.looks >= looks + 3)
+        assert [()] == [sent.cancels for sent in one.journal.newest.values()]
+        one.chain.time_s = OPEN_S + 11
+        await eventually(lambda: one.journal.newest[7].cancels != ())
+        one.chain.mine(one.journal.newest[7].cancels[0])
+        assert State.CANCELLED == await sending
+
+
+async def test_whoever_comes_next_hands_out_no_charge_whose_signature_has_expired() -> None:
+    expired = msgspec.structs.replace(record(7), expires_s=OPEN_S - 1)
+    async with bench([expired]) as one:
+        await eventually(lambda: one.chain.taken != [])
+        assert {one.journal.newest[7].raw} == set(one.chain.taken)
+        assert one.journal.newest[7].cancels
+
+
 async def test_a_charge_waits_while_endpoints_differ_about_its_market() -> None:
     async with bench() as one:
         one.chain.unsure = frozenset({5})
-        sending = asyncio.create_task(one.sender.send(TO, b"\x01", 50_000, IN_MARKET))
+        sending = asyncio.create_task(one.sender.send(TO, b"\x01", IN_MARKET))
         sent = await one.hash_of(7)
         looks = one.chain.looks
         await eventually(lambda: one.chain.looks >= looks + 6)

@@ -13,6 +13,7 @@ from streams.funder.chain_errors import NodeDown
 from streams.funder.chain_view import Chain
 from streams.funder.signer_balance import tell_balance
 from streams.node.endpoints import Node
+from streams.process.clock import SystemClock
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SIGNER = "0x" + "5e" * 20
 
 class Purse(Chain):
     def __init__(self) -> None:
-        super().__init__(Node("main", (), 1), "0x" + "d1" * 20)
+        super().__init__(Node("main", (), 1), "0x" + "d1" * 20, SystemClock())
         self.asked = 0
         self.has_wei: int | None = 10**18
 

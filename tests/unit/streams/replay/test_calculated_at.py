@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from api.dialects.flash.flash_dialect import FLASH as DIALECT
@@ -85,7 +86,9 @@ async def test_inputs_that_are_others_than_were_calculated_of_are_named() -> Non
         before = {
             place: records for place, records in log.of.items() if place.topic == topic_name(world.settings, topic)
         }
-        log.of |= {place: [one._replace(key=b"other") for one in records] for place, records in before.items()}
+        log.of |= {
+            place: [msgspec.structs.replace(one, key=b"other") for one in records] for place, records in before.items()
+        }
         assert expected in await refused()
         log.of |= before
     (found,) = await calculated_at(log, world.settings, KEY, world.now_ms, on_record=lambda _: None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+
 from models.engine.in_memory import Engine
 from models.engine.tables import MARKS
 from models.errors import BadRecord
@@ -27,7 +29,7 @@ def records(seed: int, count: int) -> list[LogRecord]:
         key = mark_key("v", draws.choice(SYMBOLS) if draws.random() < 0.1 else symbol)
         found.append(LogRecord(offset, "t", SYMBOLS.index(symbol) % 2, offset, key, value))
     # Ticks of a key stand in one partition.
-    return [one._replace(partition=(one.key or b"")[-1] % 2) for one in found]
+    return [msgspec.structs.replace(one, partition=(one.key or b"")[-1] % 2) for one in found]
 
 
 async def test_whatever_ticks_come_the_newest_is_the_one_that_the_register_keeps() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from models.chain_records import Block
@@ -170,7 +171,9 @@ async def test_an_altered_figure_is_found_and_named(golden: Story) -> None:
 
 async def test_a_mark_that_never_was_is_found(golden: Story) -> None:
     records = [
-        one._replace(value=(one.value or b"").replace(b'"mark":"', b'"mark":"1')) if "price" in one.topic else one
+        msgspec.structs.replace(one, value=(one.value or b"").replace(b'"mark":"', b'"mark":"1'))
+        if "price" in one.topic
+        else one
         for one in golden.records
     ]
 

@@ -46,8 +46,7 @@ def expected(found: AccountsAt, mark: Decimal, rate: str = "0") -> dict[bytes, i
     """The same by code that takes only what accounts hold from the engine."""
     left = {}
     for key, row in found.fold.engine.tables.items(ACCOUNTS):
-        decoded = decode_row(row)
-        holding = decode_account(decoded.body, decoded.version).holding
+        holding = decode_account(row).holding
         gains = 0
         for one in holding.positions:
             long = one.position_type == 0

@@ -161,6 +161,15 @@ def test_a_later_owner_is_the_end_and_what_is_not_owned_is_nobodys(world: World)
         world.rows.restate(ACCOUNTS, 3, KEY)
 
 
+def test_a_later_owner_is_seen_behind_whose_row_a_fenced_one_has_written(world: World) -> None:
+    world.hold(5, 7)
+    later, fenced = encode_row(6, 1, {"of": "a later owner"}), encode_row(2, 9, {"of": "a fenced owner"})
+
+    with pytest.raises(Superseded, match=r"under term 5, found it under a later"):
+        world.rows.heard(CHANGELOG, 3, [Fetched(KEY, later, 0), Fetched(KEY, fenced, 1)])
+    assert [] == world.publisher.sent
+
+
 def test_rows_that_recovery_found_overwritten_are_written_again_under_our_term(world: World) -> None:
     world.stores[ACCOUNTS].restore(3, [Fetched(KEY, encode_row(2, 7, {}), 0), Fetched(KEY, encode_row(1, 9, {}), 1)])
 

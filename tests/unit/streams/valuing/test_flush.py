@@ -321,8 +321,7 @@ async def test_sums_follow_the_rows_that_stand() -> None:
 
 async def test_an_account_whose_record_was_folded_is_written_at_the_next_flush() -> None:
     async with world(ALICE) as one:
-        encoded = decode_row(one.rows.tables[ACCOUNTS][ALICE])
-        row = decode_account(encoded.body, encoded.version)
+        row = decode_account(one.rows.tables[ACCOUNTS][ALICE])
         richer = msgspec.structs.replace(
             row,
             version=row.version + 1,

@@ -57,6 +57,7 @@ def test_fees_that_are_not_known_are_said_not_to_be() -> None:
 
 
 EPOCH = Epoch(14_400, 420, 1_744_070_400)
+TOPIC = "price-ticks"
 WINDOW = Window(14_400, 1_744_070_400, 1_744_070_400, 1_744_070_820)
 REPLAYED = FrozenMarket(
     str(110 * E18),
@@ -71,14 +72,16 @@ REPLAYED = FrozenMarket(
 
 
 def frozen_with(market: FrozenMarket) -> Frozen:
-    return Frozen(EPOCH, WINDOW.opens_s, WINDOW.closes_s, 0, 0, {1: market}, {2: "its feed was silent"}, 1)
+    return Frozen(
+        EPOCH, WINDOW.opens_s, WINDOW.closes_s, 0, 0, {1: market}, {2: "its feed was silent"}, 1, ticks_topic=TOPIC
+    )
 
 
 def test_a_past_epoch_is_printed_with_its_ticks_and_compared_with_the_record(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     market = REPLAYED
-    _print_replayed(Replayed(EPOCH, WINDOW, {1: market, 2: "no tick"}, [frozen_with(market)]))
+    _print_replayed(Replayed(EPOCH, WINDOW, {1: market, 2: "no tick"}, [frozen_with(market)], TOPIC))
     terms = (
         "mark 110 of 2025-04-07T23:59:59.500+00:00 (venue:AAA at 3:70), rate 0.0002 of 28800 s of "
         "2025-04-07T23:59:58.500+00:00 (venue:AAA at 3:69), long -0.0001, short 0.000075"
@@ -96,12 +99,25 @@ def test_a_past_epoch_that_was_charged_otherwise_is_said_to_be(capsys: pytest.Ca
     other = msgspec.structs.replace(REPLAYED, mark=str(111 * E18))
     moved = msgspec.structs.replace(REPLAYED, mark_tick=TickRef("venue:AAA", 3, 71, 1_744_070_399_500))
     for charged, is_other in ((other, True), (moved, True), (REPLAYED, False)):
-        found = Replayed(EPOCH, WINDOW, {1: REPLAYED}, [frozen_with(charged)])
+        found = Replayed(EPOCH, WINDOW, {1: REPLAYED}, [frozen_with(charged)], TOPIC)
         assert is_other == found.differs(1)
         _print_replayed(found)
         assert is_other == ("on record, and not the same: mark 11" in capsys.readouterr().out)
-    _print_replayed(Replayed(EPOCH, WINDOW, {1: REPLAYED}, []))
+    _print_replayed(Replayed(EPOCH, WINDOW, {1: REPLAYED}, [], TOPIC))
     assert "nothing is on record of it" in capsys.readouterr().out
+
+
+def test_a_past_epoch_whose_ticks_were_copied_to_other_offsets_is_the_same_if_it_is_by_the_same_events() -> None:
+    copied = "wide-price-ticks"
+    for tick, is_other in (
+        (TickRef("venue:AAA", 0, 7, 1_744_070_399_500), False),
+        (TickRef("venue:AAA", 3, 70, 1_744_070_399_400), True),
+        (TickRef("venue:BBB", 3, 70, 1_744_070_399_500), True),
+    ):
+        charged = msgspec.structs.replace(REPLAYED, mark_tick=tick)
+        assert is_other == Replayed(EPOCH, WINDOW, {1: REPLAYED}, [frozen_with(charged)], copied).differs(1)
+    other = msgspec.structs.replace(REPLAYED, mark=str(111 * E18))
+    assert Replayed(EPOCH, WINDOW, {1: REPLAYED}, [frozen_with(other)], copied).differs(1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+"""Rows of SYMMIO's accounts as types: what is written is what is published, and what is none of it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.codec import decode_row, encode_body, encode_row
+from models.errors import BadRow
+from models.symmio.account import AccountRow, BlockUndo, decode_account, encode_account
+from models.symmio.holding import decode_holding
+from models.symmio.state import AccountState, Balances, Locked, OrderType, PositionType, Quote, QuoteStatus
+from models.symmio.symmio_row_bodies import AccountBody
+from models.symmio.undo import diff
+from tests.support.symmio import BOB, HEDGER
+
+_LARGE = 2**256 - 1
+_LOCKED = Locked(1, _LARGE, 3, 4)
+_QUOTE = Quote(
+    quote_id=7,
+    symbol_id=2,
+    position_type=PositionType.SHORT,
+    order_type=OrderType.MARKET,
+    status=QuoteStatus.OPENED,
+    party_b=HEDGER,
+    whitelist=(HEDGER, BOB),
+    requested_open_price=5,
+    market_price=6,
+    opened_price=_LARGE,
+    initial_opened_price=8,
+    quantity=9,
+    closed_amount=1,
+    avg_closed_price=2,
+    avg_closed_known=False,
+    requested_close_price=3,
+    quantity_to_close=4,
+    locked=_LOCKED,
+    initial_locked=Locked(9, 9, 9, 9),
+    trading_fee=11,
+    deadline_s=_LARGE,
+    parent_id=12,
+    max_funding_rate=None,
+    terminal_block=None,
+)
+_OTHER = Quote(
+    quote_id=7,
+    symbol_id=3,
+    position_type=PositionType.LONG,
+    order_type=OrderType.LIMIT,
+    status=QuoteStatus.CLOSED,
+    party_b=BOB,
+    whitelist=(),
+    requested_open_price=50,
+    market_price=60,
+    opened_price=70,
+    initial_opened_price=80,
+    quantity=90,
+    closed_amount=10,
+    avg_closed_price=20,
+    avg_closed_known=True,
+    requested_close_price=30,
+    quantity_to_close=40,
+    locked=Locked(0, 0, 0, 0),
+    initial_locked=_LOCKED,
+    trading_fee=110,
+    deadline_s=1,
+    parent_id=0,
+    max_funding_rate=13,
+    terminal_block=44,
+)
+_STATE = AccountState(
+    owner=BOB,
+    multi_account=HEDGER,
+    name="7",
+    balances=Balances(1, _LOCKED, _LOCKED),
+    reimbursement=5,
+    liquidating=True,
+    party_b={HEDGER: Balances(_LARGE, _LOCKED, _LOCKED)},
+    quotes={7: _QUOTE, 8: msgspec.structs.replace(_QUOTE, quote_id=8)},
+    liquidation_prices={12: 5, 3: _LARGE},
+)
+
+
+def _changed_everywhere() -> AccountRow:
+    """A row whose undo has every cell of the account and of a quote; a quote and a bucket each came, and each went."""
+    after = AccountState(party_b={BOB: Balances(1)}, quotes={7: _OTHER, 9: msgspec.structs.replace(_OTHER, quote_id=9)})
+    undo = BlockUndo(5, diff(_STATE, after), 4, 1_700_000_000, ("because", (3, -1)))
+    return AccountRow((4, 2), 6, 5, 1_700_000_012, after, (undo,), ("null", (4, 2)))
+
+
+@pytest.mark.parametrize("row", [AccountRow(), AccountRow((1, 0), 3, 9, 1, _STATE), _changed_everywhere()])
+def test_a_row_comes_back_and_is_of_the_type_that_is_published(row: AccountRow) -> None:
+    written = encode_row(1, row.version, encode_account(row))
+
+    assert row == decode_account(written)
+    assert encode_body(encode_account(row)) == encode_body(
+        msgspec.convert(decode_row(written).body, AccountBody, strict=True)
+    )
+
+
+def test_an_undo_of_every_cell_names_every_column() -> None:
+    body = decode_row(encode_row(1, 6, encode_account(_changed_everywhere()))).body
+
+    (undo,) = body["undo"]
+    assert set(Quote.__struct_fields__) - {"quote_id"} == undo["quotes"]["7"].keys()
+    assert set(AccountState.__struct_fields__) - {"party_b", "quotes"} == undo["account"].keys()
+
+
+def _with(path: tuple[str | int, ...], value: object) -> bytes:
+    body = decode_row(encode_row(1, 6, encode_account(_changed_everywhere()))).body
+    at: Any = body
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    return encode_row(1, 6, body)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("state", "quotes", 0, "quantity"), "1.5"),
+        (("state", "quotes", 0, "quantity"), " 1"),
+        (("state", "quotes", 0, "quantity"), "1_000"),
+        (("state", "quotes", 0, "locked"), ["1", "2", "3"]),
+        (("state", "quotes", 0, "status"), 77),
+        (("state", "balances"), ["1"]),
+        (("state", "reimbursement"), None),
+        (("state", "party_b"), []),
+        (("undo", 0, "quotes", "7", "quantity"), "many"),
+        (("undo", 0, "account", "balances"), []),
+        (("suspect",), ["because"]),
+        (("applied",), [1]),
+    ],
+)
+def test_a_row_with_a_column_of_another_kind_is_refused(path: tuple[str | int, ...], value: object) -> None:
+    with pytest.raises(BadRow, match="expected a row of accounts"):
+        decode_account(_with(path, value))
+
+
+@pytest.mark.parametrize(
+    "path", [("state", "party_b", BOB, 1, 2), ("state", "balances", 0), ("state", "quotes", 0, "quantity")]
+)
+def test_what_is_valued_is_refused_when_it_is_read_and_not_when_it_is_valued(path: tuple[str | int, ...]) -> None:
+    with pytest.raises(BadRow, match="expected a row of accounts"):
+        decode_holding(_with(path, "many"), 6)
+
+
+def test_a_column_of_a_later_version_is_passed_over() -> None:
+    assert _changed_everywhere() == decode_account(_with(("state", "quotes", 0, "later"), {"version": 2}))
