@@ -123,7 +123,7 @@ def comparable(table: str, rows: Mapping[bytes, Row]) -> dict[bytes, tuple[int, 
     if table != POSITION_STATES:
         return {key: (row.version, row.body) for key, row in rows.items()}
     return {
-        key: (0, {**row.body, "states": [{**state, "push": None} for state in row.body["states"]]})
+        key: (0, {**row.body, "states": [{**state, "push": None, MADE_FROM: None} for state in row.body["states"]]})
         for key, row in rows.items()
     }
 
