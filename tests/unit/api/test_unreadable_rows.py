@@ -301,3 +301,31 @@ async def test_a_position_state_of_an_account_that_cannot_be_read_is_not_known_b
                 statuses.append(response.status)
 
     assert [200, 503] == statuses
+
+
+@pytest.mark.parametrize("was_read", [True, False])
+async def test_a_wallet_whose_only_sub_account_cannot_be_read_is_not_told_that_it_has_none(was_read: bool) -> None:  # noqa: FBT001
+    made, wallet = tables(), "0x" + "ab" * 20
+    body = valuation_body(positions=[], owner=wallet, multi_account=MULTI_ACCOUNT)
+    made.valuations.put(account_key(9), 1, body)
+    path = f"/main/get_balance_info/{wallet}/{MULTI_ACCOUNT}"
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
+        if was_read:
+            await answers(client, (path,))
+        corrupt(made, VALUATIONS, account_key(9), b"{}")
+
+        assert 503 == (await answers(client, (path,)))[path][0]
+
+
+async def test_a_wallet_is_not_told_that_it_is_not_served_where_a_row_cannot_be_read_that_may_be_its_sub_accounts() -> (
+    None
+):
+    made, wallet = tables(), "0x" + "ab" * 20
+    path = f"/main/check_in-whitelist/{wallet}/{MULTI_ACCOUNT}"
+    listing = solver_settings(main={"whitelist": {"mode": "list"}}, side={"whitelist": {"mode": "open"}})
+    async with serving(made, listing, clock_ms=lambda: NOW_MS) as client:
+        before = await answers(client, (path,))
+        corrupt(made, VALUATIONS, OTHER, b"{}")
+
+        assert (200, False) == before[path]
+        assert 503 == (await answers(client, (path,)))[path][0]
