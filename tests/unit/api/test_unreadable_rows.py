@@ -329,3 +329,38 @@ async def test_a_wallet_is_not_told_that_it_is_not_served_where_a_row_cannot_be_
 
         assert (200, False) == before[path]
         assert 503 == (await answers(client, (path,)))[path][0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"create_time": None},
+        {"modify_time": "5"},
+        {"id": 5},
+        {"quote_id": [1]},
+        {"last_seen_action": ["x"]},
+        {"filled_amount_open": 5},
+        {"at": 5},
+        {"seq": "1"},
+        {"push": None},
+    ],
+)
+async def test_a_state_of_which_a_column_is_of_another_kind_makes_its_account_alone_unknown(
+    changes: dict[str, Any],
+) -> None:
+    made = tables()
+    body = decode_row(made.position_states.rows[OTHER.encode()]).body
+    body["states"][0] |= changes
+    path = f"/v1/accounts/{OTHER}/position-states"
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
+        corrupt(made, POSITION_STATES, OTHER, orjson.dumps(body))
+        found = await answers(client, (path, "/v1/position-states"))
+        for asked in ({"quote_id": 2}, {"states": ["SendQuote"]}, {"create_time_gte": 1}, {"modify_time_gte": 1}):
+            async with client.post(SEARCHED[0], json=asked) as response:
+                assert 200 == response.status
+
+    assert 503 == found.pop(path)[0]
+    assert {200} == {status for status, _ in found.values()}
+    assert all(
+        OTHER not in str(said) and OTHER.partition(":")[2] not in str(said).lower() for _, said in found.values()
+    )
