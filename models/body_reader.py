@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 B = TypeVar("B", bound=msgspec.Struct)
 
+NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoders of msgspec raise at bytes that are no JSON of their type, be it for a text or for lists in lists."""
+
 
 def body_reader(table: str, kind: type[B]) -> Callable[[bytes], B]:
     """Make what reads the bodies of a table.
@@ -76,7 +79,7 @@ def _reader(table: str, decoder: msgspec.json.Decoder[B]) -> Callable[[bytes], B
     def read(row: bytes) -> B:
         try:
             return decode(memoryview(row)[ORDER_BYTES:])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except NOT_DECODED as error:
             raise no_row(row, table, error) from error
 
     return read

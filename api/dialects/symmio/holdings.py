@@ -14,6 +14,7 @@ import msgspec
 from prometheus_client import Gauge
 
 from api.tables.backlog import Backlog
+from models.body_reader import NOT_DECODED, no_row
 from models.codec import ORDER_BYTES
 from models.engine.tables import VALUATIONS
 from models.errors import BadRow
@@ -221,9 +222,8 @@ class Holdings:
                 for one in body.pending_quotes
                 if self._is_own(deployment, one)
             )
-        except (msgspec.DecodeError, ValueError) as error:
-            msg = f"expected the body of a valuations row, found {row!r:.200} ({error})"
-            raise BadRow(msg) from error
+        except (*NOT_DECODED, ValueError) as error:
+            raise no_row(row, VALUATIONS, error) from error
         owned_by = None if body.multi_account is None or body.owner is None else (body.multi_account, body.owner)
         # A row begins with the order of the account's own row; while that is the same, so are its quotes and its owner.
         return _Account(row[ORDER_BYTES : row.index(b"]", ORDER_BYTES) + 1], owned_by, open_quotes, pending)
