@@ -40,8 +40,8 @@ def body_reader(table: str, kind: type[B]) -> Callable[[bytes], B]:
 def columns_reader(table: str, kind: type[B]) -> Callable[[bytes], B]:
     """Make what reads the bodies of a table as a type of its own, whose numbers may be decimal texts in the row.
 
-    No text is made of such a number, which takes a third of the time where most columns are amounts. Columns that the
-    type does not have are passed over.
+    No text is made of such a number, which takes a third of the time where most columns are amounts. Whether columns
+    that the type does not have are passed over is as it says.
 
     Args:
         table: The table, which errors name.

@@ -147,5 +147,27 @@ def test_what_is_valued_is_refused_when_it_is_read_and_not_when_it_is_valued(pat
         decode_holding(_with(path, "many"), 6)
 
 
-def test_a_column_of_a_later_version_is_passed_over() -> None:
-    assert _changed_everywhere() == decode_account(_with(("state", "quotes", 0, "later"), {"version": 2}))
+LATER: list[tuple[str | int, ...]] = [("later",), ("state", "later"), ("state", "quotes", 0, "later")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *LATER,
+        ("undo", 0, "later"),
+        ("undo", 0, "account", "later"),
+        ("undo", 0, "quotes", "7", "later"),
+        ("undo", 0, "removed", 0, "later"),
+    ],
+)
+def test_a_column_of_a_later_version_is_not_lost_by_writing_the_row_again(path: tuple[str | int, ...]) -> None:
+    with pytest.raises(BadRow, match="later"):
+        decode_account(_with(path, {"version": 2}))
+
+
+@pytest.mark.parametrize("path", LATER)
+def test_an_account_that_cannot_be_folded_for_a_column_of_a_later_version_is_not_valued_as_it_was(
+    path: tuple[str | int, ...],
+) -> None:
+    with pytest.raises(BadRow, match="later"):
+        decode_holding(_with(path, {"version": 2}), 6)
