@@ -155,7 +155,7 @@ def _body(request: web.Request, deployment: str, address: str) -> Mapping[str, A
         case CurrentRow(row=row) | Unsupported(row=row):
             body = decode_row(row).body
             if not body.keys() >= _NEEDED:
-                raise _bad(body, KeyError(*_NEEDED))
+                raise _bad(body, KeyError(*sorted(_NEEDED - body.keys())))
             known_ms = request.app[FRESHNESS].known_ms(deployment)
             return None if body["status"] == NO_ACCOUNT else dated(body, known_ms)
         case NoSuchAccount() | NotKnown():
