@@ -378,3 +378,24 @@ async def test_a_state_of_which_a_column_is_of_another_kind_makes_its_account_al
     assert all(
         OTHER not in str(said) and OTHER.partition(":")[2] not in str(said).lower() for _, said in found.values()
     )
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "path"),
+    [
+        (MARKS, "binance-futures:ETHUSDT", "/v1/marks/binance-futures:ETHUSDT"),
+        (VALUATIONS, OTHER, f"/v1/accounts/{OTHER}"),
+        (VALUATIONS, OTHER, f"/v1/accounts/{OTHER}/positions"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["without columns", "lists"])
+async def test_a_row_that_is_asked_for_alone_is_counted_too(table: str, key: str, path: str, kind: str) -> None:
+    made = tables()
+    sample = f'tidemark_unreadable_rows_total{{table="{table}"}}'
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client, serving_admin(client.app) as admin:
+        before = await metric(admin, sample)
+        corrupt(made, table, key, UNREADABLE[kind])
+        async with client.get(path) as response:
+            assert 503 == response.status
+
+        assert before + 1 == await metric(admin, sample)
