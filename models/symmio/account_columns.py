@@ -18,7 +18,16 @@ from msgspec import UNSET, UnsetType
 from models.body_reader import columns_reader, text_of
 from models.chain_records import LogOffset
 from models.symmio.state import AccountState, Balances, Locked, Quote
-from models.symmio.symmio_row_bodies import AccountCells, QuoteBody, QuoteCells, StateBody, UndoBody, some_columns
+from models.symmio.symmio_row_bodies import (
+    AccountBody,
+    AccountCells,
+    FinishedQuoteBody,
+    QuoteBody,
+    QuoteCells,
+    StateBody,
+    UndoBody,
+    some_columns,
+)
 from models.symmio.undo import Undo
 
 if TYPE_CHECKING:
@@ -123,8 +132,8 @@ class FinishedColumns(msgspec.Struct):
     quote: Quote
 
 
-read_account_columns = columns_reader("accounts", AccountColumns)
-read_finished_columns = columns_reader("quote-history", FinishedColumns)
+read_account_columns = columns_reader("accounts", AccountColumns, AccountBody)
+read_finished_columns = columns_reader("quote-history", FinishedColumns, FinishedQuoteBody)
 
 
 def state_body(state: AccountState) -> StateBody:

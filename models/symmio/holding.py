@@ -13,6 +13,7 @@ from models.body_reader import columns_reader
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.symmio.account_columns import Bucket, Suspect, read_account_columns
 from models.symmio.state import EMPTY, OPEN_STATUSES, PENDING_STATUSES, ZERO_ADDRESS, Balances, PositionType
+from models.symmio.symmio_row_bodies import AccountBody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +125,7 @@ class _RowCells(msgspec.Struct, forbid_unknown_fields=True):
     suspect: Suspect | None
 
 
-_read_cells = columns_reader("accounts", _RowCells)
+_read_cells = columns_reader("accounts", _RowCells, AccountBody)
 
 
 def decode_holding(value: bytes, version: int) -> Holding:
