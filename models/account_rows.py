@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from models.body_reader import NOT_DECODED
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.codec import ORDER_BYTES
 from models.errors import BadRow
@@ -59,7 +60,7 @@ class AccountRows(Generic[C]):
         body = memoryview(row)[ORDER_BYTES:]
         try:
             found = self._decoder.decode(body)
-        except msgspec.DecodeError as error:
+        except NOT_DECODED as error:
             self._expect_own(body)
             msg = f"expected a row of a {self._kind} account, found {row!r:.200} ({error})"
             raise BadRow(msg) from error
@@ -74,7 +75,7 @@ class AccountRows(Generic[C]):
         """Columns that cannot be read may be those of another venue or schema, which says more than what is wrong."""
         try:
             named = _named_decoder.decode(body)
-        except msgspec.DecodeError:
+        except NOT_DECODED:
             return
         self._expect(named.venue, named.schema)
 

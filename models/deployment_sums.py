@@ -14,6 +14,7 @@ import msgspec
 from models.body_reader import columns_reader
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
+from models.row_bodies import SubtotalBody
 from models.subtotals import HEDGER, SYMBOL, UNHEDGED
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class _OfMarket(_Columns):
     short_notional: int | None
 
 
-_read_of_accounts = columns_reader("subtotals", _OfAccounts)
-_read_of_market = columns_reader("subtotals", _OfMarket)
+_read_of_accounts = columns_reader("subtotals", _OfAccounts, SubtotalBody)
+_read_of_market = columns_reader("subtotals", _OfMarket, SubtotalBody)
 
 
 def decode_sum(kind: str, row: bytes) -> Sum:

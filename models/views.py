@@ -194,6 +194,8 @@ def market_view(key: str, body: Mapping[str, Any]) -> View:
     """
     deployment, market = market_of_key(key.encode())
     try:
+        if not isinstance(body["name"], str):
+            raise _bad(_MARKETS, body, TypeError("expected a name"))
         view: View = {"deployment": deployment, "symbol_id": market, "symbol": body["name"]}
         view |= _money(body, ("min_acceptable_quote_value", "min_acceptable_portion_lf", "trading_fee", "max_leverage"))
         for name in ("is_valid", "funding_rate_epoch_duration_s", "funding_rate_window_s"):

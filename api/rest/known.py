@@ -11,7 +11,7 @@ from api.http.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
 from api.rest.query import Parameter, bad_parameter
 from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import decode_order, decode_row
-from models.engine.tables import DEPLOYMENTS
+from models.engine.tables import DEPLOYMENTS, VALUATIONS
 from models.errors import BadRow
 from models.ids import account_key, split_key
 from models.valuations import NO_ACCOUNT
@@ -98,7 +98,7 @@ def known_account(request: web.Request, account: AccountId) -> KnownAccount:
         try:
             body = decode_row(said.row).body
         except BadRow as error:
-            raise unreadable_account(account.key) from error
+            raise unreadable_account(account.key, said.row, error) from error
         if body.get("status") != NO_ACCOUNT:
             return KnownAccount(account.key, said.row, body)
         said = standings.missing(account.deployment)
@@ -136,8 +136,9 @@ def row_of(request: web.Request, account: AccountId, feed: RowFeed, table: str) 
     return row
 
 
-def unreadable_account(key: str) -> Problem:
-    """Make the problem of an account whose row does not decode."""
+def unreadable_account(key: str, row: bytes, cause: BadRow) -> Problem:
+    """Make the problem of an account whose row does not decode, and take note of it."""
+    note_unreadable(VALUATIONS, key.encode(), row, cause)
     return Problem(NOT_KNOWN, f"the row of account {key} cannot be read")
 
 

@@ -96,7 +96,7 @@ async def _one(request: web.Request, view: Callable[[str, dict[str, Any]], View]
         aging = freshness.aging(freshness.whose(known.key), known.body)
         shown = view(known.key, aged(known.body, aging))
     except BadRow as error:
-        raise unreadable_account(known.key) from error
+        raise unreadable_account(known.key, known.row, error) from error
     if aging != AS_IT_SAYS:
         etag = f"{etag}.{digest_of([*aging])}"
     return await tagged_json_answer(request, etag, shown)

@@ -14,6 +14,7 @@ from api.rest.pages import CURSOR, LIMIT
 from api.rest.query import Query, choice, flag
 from models.alert_views import alerts_view
 from models.alerts import HEDGER_KINDS, TRANSITION_KINDS
+from models.body_reader import NOT_DECODED, no_row
 from models.codec import ORDER_BYTES, decode_row
 from models.engine.tables import ALERTS
 from models.errors import BadRow
@@ -99,9 +100,8 @@ def _events(key: bytes, row: bytes) -> Iterator[Event]:
             is_on = alarm in on
             on.discard(alarm)
             yield -one.as_of_ms, key, -_count(one.id), _TAGS[one.kind, is_on]
-    except (msgspec.DecodeError, ValueError) as error:
-        msg = f"expected a row of alerts, found {row!r:.200} ({error!r})"
-        raise BadRow(msg) from error
+    except (*NOT_DECODED, ValueError) as error:
+        raise no_row(row, ALERTS, error) from error
 
 
 def _views(key: str, row: bytes, numbers: set[int]) -> dict[int, View]:

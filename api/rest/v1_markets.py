@@ -60,6 +60,7 @@ async def mark(request: web.Request) -> web.Response:
     try:
         view = _mark_view(key, row)
     except BadRow as error:
+        note_unreadable(MARKS, key.encode(), row, error)
         raise Problem(NOT_KNOWN, f"the row of mark {key} cannot be read") from error
     return await tagged_json_answer(request, etag_of(request, row), view)
 

@@ -12,6 +12,7 @@ from api.rest.gzip_bodies import tagged_json_answer
 from api.rest.known import account_of_path, account_parameter, etag_of, row_of, unreadable_row
 from api.rest.pages import CURSOR, LIMIT
 from api.rest.query import Query, choice, whole
+from models.body_reader import NOT_DECODED, no_row
 from models.codec import NUMBER_MAX, ORDER_BYTES
 from models.engine.tables import POSITION_STATES
 from models.errors import BadRow
@@ -97,9 +98,8 @@ def _first_second(since_ns: int) -> int:
 def _events(key: bytes, row: bytes) -> Iterator[Event]:
     try:
         states = _decode_body(memoryview(row)[ORDER_BYTES:]).states
-    except msgspec.DecodeError as error:
-        msg = f"expected a row of position-states, found {row!r:.200} ({error!r})"
-        raise BadRow(msg) from error
+    except NOT_DECODED as error:
+        raise no_row(row, POSITION_STATES, error) from error
     for one in states:
         if one.due_ms is None:
             ids = tuple(quote_id for quote_id in (one.quote_id, one.temp_quote_id) if quote_id is not None)

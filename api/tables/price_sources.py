@@ -6,10 +6,12 @@ from collections import defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from models.codec import decode_row
-from models.errors import BadRow
+from models.engine.stored_rows import readable
+from models.engine.tables import MARKS
 from models.freshness import Steady
 from models.ids import split_key
+from models.prices import decode_mark
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -87,13 +89,9 @@ class Sources:
             row = self._marks.rows.get(key)
             if row is None:
                 continue
-            try:
-                body = decode_row(row).body
-                received_ms, ahead_ms = body["received_ms"], body.get("clock_ahead_ms")
-                late_ms = None if ahead_ms is None else received_ms - body["event_ms"] + ahead_ms
-            except (BadRow, KeyError):
+            mark = readable(note_unreadable, MARKS, key, row, decode_mark)
+            if mark is None:
                 continue
-            is_late = late_ms is not None and late_ms > body.get("max_late_ms", late_ms)
             known = self._newest.get(source)
-            if known is None or received_ms >= known.received_ms:
-                self._newest[source] = Newest(received_ms, late_ms, ahead_ms, is_late)
+            if known is None or mark.received_ms >= known.received_ms:
+                self._newest[source] = Newest(mark.received_ms, mark.late_ms, mark.clock_ahead_ms, mark.is_late)

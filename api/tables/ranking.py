@@ -12,7 +12,7 @@ import msgspec
 
 from api.tables.backlog import Backlog
 from api.tables.turns import next_turn
-from models.body_reader import no_row
+from models.body_reader import NOT_DECODED, no_row
 from models.codec import ORDER_BYTES
 from models.engine.tables import VALUATIONS
 from models.ids import split_key
@@ -227,7 +227,7 @@ def _line(key: bytes, row: bytes) -> Line | None:
     try:
         body = _decode_body(memoryview(row)[ORDER_BYTES:])
         upnl_e18, notional_e18 = (None if text is None else int(text) for text in (body.upnl, body.notional))
-    except (msgspec.DecodeError, ValueError) as error:
+    except (*NOT_DECODED, ValueError) as error:
         note_unreadable(VALUATIONS, key, row, no_row(row, VALUATIONS, error))
         return Line(deployment, number, UNREADABLE)
     if body.status == NO_ACCOUNT:

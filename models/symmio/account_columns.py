@@ -3,6 +3,9 @@
 They are written as the published types (``models.symmio.symmio_row_bodies``), whose amounts are decimal texts. They are
 read as the model's own: msgspec makes the numbers of these texts as it parses, so that no text is ever made of one.
 Equal states are written as equal bytes, whatever events led to them.
+
+A row of an account that has other columns is refused: a later version wrote it, and they would be lost when the row is
+written again.
 """
 
 from __future__ import annotations
@@ -15,7 +18,16 @@ from msgspec import UNSET, UnsetType
 from models.body_reader import columns_reader, text_of
 from models.chain_records import LogOffset
 from models.symmio.state import AccountState, Balances, Locked, Quote
-from models.symmio.symmio_row_bodies import AccountCells, QuoteBody, QuoteCells, StateBody, UndoBody, some_columns
+from models.symmio.symmio_row_bodies import (
+    AccountBody,
+    AccountCells,
+    FinishedQuoteBody,
+    QuoteBody,
+    QuoteCells,
+    StateBody,
+    UndoBody,
+    some_columns,
+)
 from models.symmio.undo import Undo
 
 if TYPE_CHECKING:
@@ -32,7 +44,7 @@ Bucket = tuple[int, Locked, Locked]
 """Balances as they are read."""
 
 
-class _OwnColumns(msgspec.Struct):
+class _OwnColumns(msgspec.Struct, forbid_unknown_fields=True):
     owner: str | None
     multi_account: str | None
     name: str | None
@@ -53,7 +65,7 @@ else:
     _SomeOfQuote = some_columns("_SomeOfQuote", Quote)
 
 
-class StateColumns(_OwnColumns):
+class StateColumns(_OwnColumns, forbid_unknown_fields=True):
     """A state as it is read."""
 
     party_b: dict[str, Bucket]
@@ -74,7 +86,7 @@ class StateColumns(_OwnColumns):
         )
 
 
-class UndoColumns(msgspec.Struct):
+class UndoColumns(msgspec.Struct, forbid_unknown_fields=True):
     """What takes a block back as it is read: parts without a cell are absent."""
 
     block: int
@@ -103,7 +115,7 @@ class UndoColumns(msgspec.Struct):
         )
 
 
-class AccountColumns(msgspec.Struct):
+class AccountColumns(msgspec.Struct, forbid_unknown_fields=True):
     """A row of ``accounts`` as it is read."""
 
     applied: LogOffset
@@ -120,8 +132,8 @@ class FinishedColumns(msgspec.Struct):
     quote: Quote
 
 
-read_account_columns = columns_reader("accounts", AccountColumns)
-read_finished_columns = columns_reader("quote-history", FinishedColumns)
+read_account_columns = columns_reader("accounts", AccountColumns, AccountBody)
+read_finished_columns = columns_reader("quote-history", FinishedColumns, FinishedQuoteBody)
 
 
 def state_body(state: AccountState) -> StateBody:

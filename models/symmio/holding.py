@@ -13,6 +13,7 @@ from models.body_reader import columns_reader
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.symmio.account_columns import Bucket, Suspect, read_account_columns
 from models.symmio.state import EMPTY, OPEN_STATUSES, PENDING_STATUSES, ZERO_ADDRESS, Balances, PositionType
+from models.symmio.symmio_row_bodies import AccountBody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,9 @@ class Holding(NamedTuple):
     pending_quotes: tuple[PendingQuote, ...]
 
 
-class _QuoteCells(msgspec.Struct):
+# What is not needed is named all the same and not parsed: a column that no version so far has is not passed over, since
+# the account cannot be folded any more, so that its figures would be those of before for ever.
+class _QuoteCells(msgspec.Struct, forbid_unknown_fields=True):
     quote_id: int
     symbol_id: int
     position_type: PositionType
@@ -86,9 +89,22 @@ class _QuoteCells(msgspec.Struct):
     quantity: int
     closed_amount: int
     terminal_block: int | None
+    order_type: msgspec.Raw
+    market_price: msgspec.Raw
+    initial_opened_price: msgspec.Raw
+    avg_closed_price: msgspec.Raw
+    avg_closed_known: msgspec.Raw
+    requested_close_price: msgspec.Raw
+    quantity_to_close: msgspec.Raw
+    locked: msgspec.Raw
+    initial_locked: msgspec.Raw
+    trading_fee: msgspec.Raw
+    deadline_s: msgspec.Raw
+    parent_id: msgspec.Raw
+    max_funding_rate: msgspec.Raw
 
 
-class _StateCells(msgspec.Struct):
+class _StateCells(msgspec.Struct, forbid_unknown_fields=True):
     owner: str | None
     multi_account: str | None
     name: str | None
@@ -96,9 +112,11 @@ class _StateCells(msgspec.Struct):
     balances: Bucket
     party_b: dict[str, Bucket]
     quotes: list[_QuoteCells]
+    reimbursement: msgspec.Raw
+    liquidation_prices: msgspec.Raw
 
 
-class _RowCells(msgspec.Struct):
+class _RowCells(msgspec.Struct, forbid_unknown_fields=True):
     applied: tuple[int, int]
     block: int
     time_s: int
@@ -107,7 +125,7 @@ class _RowCells(msgspec.Struct):
     suspect: Suspect | None
 
 
-_read_cells = columns_reader("accounts", _RowCells)
+_read_cells = columns_reader("accounts", _RowCells, AccountBody)
 
 
 def decode_holding(value: bytes, version: int) -> Holding:

@@ -73,7 +73,7 @@ def _view(key: str, state: Mapping[str, Any], *, nothing: int | str) -> View:
                 view[name] = state[name]
         if state["version"]:
             view["version"] = state["version"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"expected a state of a position-states row, found {dict(state)!r:.200} ({error!r})"
         raise BadRow(msg) from error
     return view

@@ -112,7 +112,7 @@ class Balances(msgspec.Struct, frozen=True):
     pending: Locked = NOTHING
 
 
-class Quote(msgspec.Struct, frozen=True):
+class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One quote, named as the contract's struct names it.
 
     ``avg_closed_known`` is False where the average closed price is not in the logs: those of a liquidation of party B

@@ -9,6 +9,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from models.row_bodies import E18, Address, Amount, Position, UnixMs, ValuationBody
 
+UnixSText = Annotated[str, Meta(pattern="^[0-9]+$", description="The decimal text of an integer >= 0, Unix s.")]
+"""Contracts take any 256 bits for a deadline."""
+
 Four = tuple[Amount, Amount, Amount, Amount]
 """cva, lf, amm and bmm."""
 
@@ -75,7 +78,7 @@ class QuoteBody(msgspec.Struct, forbid_unknown_fields=True):
     locked: Four
     initial_locked: Four
     trading_fee: Amount
-    deadline_s: Amount
+    deadline_s: UnixSText
     parent_id: int
     max_funding_rate: Amount | None
     terminal_block: int | None

@@ -13,6 +13,7 @@ from api.dialects.bitfinex.ledger_book import LedgerBook, Statements
 from api.dialects.bitfinex.valuation_book import ValuationBook, Valuations
 from api.tables.market_prices import InputsAt
 from api.tables.ranking import Order, Sort
+from models.body_reader import no_row
 from models.codec import decode_order, decode_row
 from models.engine.stored_rows import readable
 from models.engine.tables import MARKETS
@@ -258,4 +259,7 @@ class NamedMarkets:
 
 
 def _name_in(row: bytes) -> str | None:
-    return decode_row(row).body.get("name")
+    name = decode_row(row).body.get("name")
+    if name is not None and not isinstance(name, str):
+        raise no_row(row, MARKETS, TypeError(f"expected a name, found {name!r:.200}"))
+    return name

@@ -51,10 +51,10 @@ class BasketIndex:
         try:
             body = decode_statement(row).body
             basket, ledger = body["basket"], body["ledger"]
-        except (BadRow, KeyError) as error:
+            pubkey = None if basket is None else str(basket["pubkey"])
+        except (BadRow, KeyError, TypeError) as error:
             note_unreadable(STATEMENTS, key, row, BadRow(str(error)))
             return
-        pubkey = None if basket is None else str(basket["pubkey"])
         before = self._basket_of.get(owner)
         if before is not None and before != pubkey:
             del self._basket_of[owner]

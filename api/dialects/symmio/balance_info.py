@@ -6,7 +6,6 @@ Clients look an account up by the key of its entry or by the address inside the 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -38,7 +37,11 @@ _LOCKED = ("cva", "lf", "party_a_mm", "party_b_mm")
 
 
 async def get_balance_info(request: web.Request, deployment: str) -> web.Response:
-    """Answer accounts by their addresses; none where no such account exists, or another MultiAccount made it."""
+    """Answer accounts by their addresses; none where no such account exists, or another MultiAccount made it.
+
+    Raises:
+        BadRow: There is none to answer, and the row of one that the client may read cannot be read.
+    """
     address = _address(request, "address")
     multi_account = _address(request, "multi_account")
     expect_known(request, deployment)
@@ -49,14 +52,21 @@ async def get_balance_info(request: web.Request, deployment: str) -> web.Respons
     if own is not None and own["status"] not in (VALUED, UNPRICED):
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"the account's figures are unknown ({own['status']})")
     entries = {} if own is None else _entry(address, own, settings.hedgers)
-    for sub_account in sorted(await request.app[HOLDINGS].sub_accounts(deployment, multi_account, address)):
-        # Clients would show zero for an account of unknown figures, so it is left out and the others are shown.
-        with suppress(BadRow):
+    unreadable: BadRow | None = None
+    owned = await request.app[HOLDINGS].sub_accounts(deployment, multi_account, address)
+    # Clients would show zero for an account of unknown figures, so it is left out and the others are shown.
+    for sub_account in sorted(owned.known):
+        try:
             body = _body(request, deployment, sub_account)
             if body is not None and body["status"] in (VALUED, UNPRICED):
                 entries |= _entry(sub_account, body, settings.hedgers)
+        except BadRow as error:
+            unreadable = error
     if not entries:
         await expect_no_account(request, deployment)
+        owned.expect_all_read(principal_of(request).may_read)
+        if unreadable is not None:
+            raise unreadable
     return reply(list(entries.values()) if settings.solver.balance_list else entries)
 
 
@@ -145,7 +155,7 @@ def _body(request: web.Request, deployment: str, address: str) -> Mapping[str, A
         case CurrentRow(row=row) | Unsupported(row=row):
             body = decode_row(row).body
             if not body.keys() >= _NEEDED:
-                raise _bad(body, KeyError(*_NEEDED))
+                raise _bad(body, KeyError(*sorted(_NEEDED - body.keys())))
             known_ms = request.app[FRESHNESS].known_ms(deployment)
             return None if body["status"] == NO_ACCOUNT else dated(body, known_ms)
         case NoSuchAccount() | NotKnown():

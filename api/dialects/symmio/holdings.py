@@ -8,12 +8,13 @@ here. These change only with an account's own blocks: a row of which only figure
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from prometheus_client import Gauge
 
 from api.tables.backlog import Backlog
+from models.body_reader import NOT_DECODED, no_row
 from models.codec import ORDER_BYTES
 from models.engine.tables import VALUATIONS
 from models.errors import BadRow
@@ -21,7 +22,7 @@ from models.ids import split_key
 from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -70,6 +71,29 @@ class Book:
     open: dict[int, Tally] = field(default_factory=dict)
     pending: dict[int, Tally] = field(default_factory=dict)
     sub_accounts: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+
+
+class SubAccounts(NamedTuple):
+    """An owner's sub-accounts, and why which rows of the deployment cannot be read, by key: they may be the owner's.
+
+    Addresses are in lower case. A sub-account whose row was once read is in both.
+    """
+
+    known: Collection[str]
+    unreadable: Mapping[bytes, str]
+
+    def expect_all_read(self, may_read: Callable[[str], bool]) -> None:
+        """Refuse to say that there is no other sub-account.
+
+        Args:
+            may_read: Whether the client may read an account, by its key; others are none to the client.
+
+        Raises:
+            BadRow: The row of an account that may be one cannot be read.
+        """
+        for key, cause in self.unreadable.items():
+            if may_read(key.decode()):
+                raise BadRow(cause)
 
 
 # Structs that the garbage collector passes over: with 100,000 accounts it would stop everything for 100 ms.
@@ -139,15 +163,16 @@ class Holdings:
             raise BadRow(next(iter(unreadable.values())))
         return book
 
-    async def sub_accounts(self, deployment: str, multi_account: str, owner: str) -> Collection[str]:
-        """Return an owner's sub-accounts; one whose row cannot be read is among them if it was once read.
+    async def sub_accounts(self, deployment: str, multi_account: str, owner: str) -> SubAccounts:
+        """Return an owner's sub-accounts, as far as rows can be read.
 
         Args:
             deployment: The deployment.
             multi_account: The contract that made them, in lower case.
             owner: The owner, in lower case.
         """
-        return (await self._book(deployment)).sub_accounts.get((multi_account, owner), ())
+        book = await self._book(deployment)
+        return SubAccounts(book.sub_accounts.get((multi_account, owner), ()), self._unreadable[deployment])
 
     async def _book(self, deployment: str) -> Book:
         await self._backlog.catch_up(self._refresh_all)
@@ -197,9 +222,8 @@ class Holdings:
                 for one in body.pending_quotes
                 if self._is_own(deployment, one)
             )
-        except (msgspec.DecodeError, ValueError) as error:
-            msg = f"expected the body of a valuations row, found {row!r:.200} ({error})"
-            raise BadRow(msg) from error
+        except (*NOT_DECODED, ValueError) as error:
+            raise no_row(row, VALUATIONS, error) from error
         owned_by = None if body.multi_account is None or body.owner is None else (body.multi_account, body.owner)
         # A row begins with the order of the account's own row; while that is the same, so are its quotes and its owner.
         return _Account(row[ORDER_BYTES : row.index(b"]", ORDER_BYTES) + 1], owned_by, open_quotes, pending)

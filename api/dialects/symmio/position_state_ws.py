@@ -17,6 +17,7 @@ from api.delivery.subscription import Subscription
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.listening import listen
 from api.dialects.symmio.socket_names import POSITION_STATE_WS
+from models.body_reader import NOT_DECODED
 from models.codec import ORDER_BYTES
 from models.engine.tables import POSITION_STATES
 from models.errors import BadRow
@@ -170,7 +171,7 @@ class PositionStateEndpoint:
             return 0
         try:
             return _decode_counted(memoryview(row)[ORDER_BYTES:]).count
-        except msgspec.DecodeError:
+        except NOT_DECODED:
             self._metrics.skipped_frames.labels(POSITION_STATE_WS, "not_known").inc()
             return None
 

@@ -56,6 +56,9 @@ class Whitelisting:
 
         Frontends ask once when a wallet comes, and open no socket for it after anything but true. So where every
         sub-account is served, one that is not known yet is too: it may have its first sub-account made in a minute.
+
+        Raises:
+            BadRow: None is served as far as rows can be read, and one cannot be that may be a sub-account.
         """
         address = _address(request, "address")
         whitelist, principal = request.app[WHITELIST], principal_of(request)
@@ -71,7 +74,10 @@ class Whitelisting:
             return reply(body=True)
         multi_account = _address(request, "multi_account")
         owned = await request.app[HOLDINGS].sub_accounts(deployment, multi_account, address)
-        return reply(body=any(is_shown(one) and whitelist.allows(deployment, one) for one in [address, *owned]))
+        is_served = any(is_shown(one) and whitelist.allows(deployment, one) for one in [address, *owned.known])
+        if not is_served:
+            owned.expect_all_read(principal.may_read)
+        return reply(body=is_served)
 
     async def add(self, request: web.Request, deployment: str) -> web.Response:
         """Put a sub-account that the chain has confirmed onto the list; again is as good as once.

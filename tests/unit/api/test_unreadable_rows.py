@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,17 @@ SUMS = ("/main/open-interest", "/main/notional_cap/BTCUSDT")
 
 OF_REPLICA = ("/readyz", "/v1/status")
 
+Corruption = Callable[[dict[str, Any]], bytes]
+UNREADABLE: dict[str, Corruption] = {
+    "without columns": lambda _: b"{}",
+    "no JSON": lambda _: b"?",
+    "lists": lambda body: orjson.dumps({name: ["x"] for name in body}),
+    "nulls": lambda body: orjson.dumps(dict.fromkeys(body)),
+    "lists in lists": lambda body: orjson.dumps(body)[:-1] + b',"more":' + b"[" * 5_000,
+    "texts of other bytes": lambda body: orjson.dumps(dict.fromkeys(body, "x")).replace(b'"x"', b'"\xff"'),
+}
+"""What is written over a row, by what is wrong with it."""
+
 _versions = count(1_000)
 
 
@@ -153,11 +165,13 @@ def settings() -> Settings:
     return made
 
 
-def corrupt(made: FakeTables, table: str, key: str, body: bytes) -> None:
+def corrupt(made: FakeTables, table: str, key: str, body: bytes | Corruption) -> None:
     """Write a row over that of a key, or of subtotals over one of a deployment."""
     feeds = dict(zip(made.feeds.by_table(), made.all_feeds, strict=True))
     rows = feeds[table].rows
     row_key = next(one for one in rows if one == key.encode() or (table == SUBTOTALS and f":{key}:".encode() in one))
+    if not isinstance(body, bytes):
+        body = body(decode_row(rows[row_key]).body)
     feeds[table].put_rows([(row_key, encode_row(1, next(_versions), {})[:ORDER_BYTES] + body)])
 
 
@@ -184,25 +198,25 @@ def parts_without(said: Any, name: str) -> list[bytes]:  # noqa: ANN401 - JSON
     return [one for one in parts if name.encode() not in one.lower()]
 
 
-@pytest.mark.parametrize("body", [b"{}", b"?"])
+@pytest.mark.parametrize("kind", UNREADABLE)
 @pytest.mark.parametrize("table", ELSEWHERE)
-async def test_a_row_of_another_deployment_changes_no_answer_about_this_one(table: str, body: bytes) -> None:
+async def test_a_row_of_another_deployment_changes_no_answer_about_this_one(table: str, kind: str) -> None:
     made = tables()
     async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
         before = await answers(client, OF_MAIN + SUMS)
-        corrupt(made, table, ELSEWHERE[table], body)
+        corrupt(made, table, ELSEWHERE[table], UNREADABLE[kind])
 
         assert before == await answers(client, OF_MAIN + SUMS)
         assert {200} == {status for status, _ in (await answers(client, (*OF_ALL, *OF_REPLICA))).values()}
 
 
-@pytest.mark.parametrize("body", [b"{}", b"?"])
+@pytest.mark.parametrize("kind", UNREADABLE)
 @pytest.mark.parametrize("table", BESIDE)
-async def test_a_row_beside_others_is_passed_over_in_every_list_and_search(table: str, body: bytes) -> None:
+async def test_a_row_beside_others_is_passed_over_in_every_list_and_search(table: str, kind: str) -> None:
     made, name = tables(), MENTIONS[BESIDE[table]]
     async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
         before = await answers(client, OF_MAIN + OF_ALL)
-        corrupt(made, table, BESIDE[table], body)
+        corrupt(made, table, BESIDE[table], UNREADABLE[kind])
         after = await answers(client, OF_MAIN + OF_ALL)
 
     assert {200} == {status for status, _ in after.values()}
@@ -301,3 +315,87 @@ async def test_a_position_state_of_an_account_that_cannot_be_read_is_not_known_b
                 statuses.append(response.status)
 
     assert [200, 503] == statuses
+
+
+@pytest.mark.parametrize("was_read", [True, False])
+async def test_a_wallet_whose_only_sub_account_cannot_be_read_is_not_told_that_it_has_none(was_read: bool) -> None:  # noqa: FBT001
+    made, wallet = tables(), "0x" + "ab" * 20
+    body = valuation_body(positions=[], owner=wallet, multi_account=MULTI_ACCOUNT)
+    made.valuations.put(account_key(9), 1, body)
+    path = f"/main/get_balance_info/{wallet}/{MULTI_ACCOUNT}"
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
+        if was_read:
+            await answers(client, (path,))
+        corrupt(made, VALUATIONS, account_key(9), b"{}")
+
+        assert 503 == (await answers(client, (path,)))[path][0]
+
+
+async def test_a_wallet_is_not_told_that_it_is_not_served_where_a_row_cannot_be_read_that_may_be_its_sub_accounts() -> (
+    None
+):
+    made, wallet = tables(), "0x" + "ab" * 20
+    path = f"/main/check_in-whitelist/{wallet}/{MULTI_ACCOUNT}"
+    listing = solver_settings(main={"whitelist": {"mode": "list"}}, side={"whitelist": {"mode": "open"}})
+    async with serving(made, listing, clock_ms=lambda: NOW_MS) as client:
+        before = await answers(client, (path,))
+        corrupt(made, VALUATIONS, OTHER, b"{}")
+
+        assert (200, False) == before[path]
+        assert 503 == (await answers(client, (path,)))[path][0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"create_time": None},
+        {"modify_time": "5"},
+        {"id": 5},
+        {"quote_id": [1]},
+        {"last_seen_action": ["x"]},
+        {"filled_amount_open": 5},
+        {"at": 5},
+        {"seq": "1"},
+        {"push": None},
+    ],
+)
+async def test_a_state_of_which_a_column_is_of_another_kind_makes_its_account_alone_unknown(
+    changes: dict[str, Any],
+) -> None:
+    made = tables()
+    body = decode_row(made.position_states.rows[OTHER.encode()]).body
+    body["states"][0] |= changes
+    path = f"/v1/accounts/{OTHER}/position-states"
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
+        corrupt(made, POSITION_STATES, OTHER, orjson.dumps(body))
+        found = await answers(client, (path, "/v1/position-states"))
+        for asked in ({"quote_id": 2}, {"states": ["SendQuote"]}, {"create_time_gte": 1}, {"modify_time_gte": 1}):
+            async with client.post(SEARCHED[0], json=asked) as response:
+                assert 200 == response.status
+
+    assert 503 == found.pop(path)[0]
+    assert {200} == {status for status, _ in found.values()}
+    assert all(
+        OTHER not in str(said) and OTHER.partition(":")[2] not in str(said).lower() for _, said in found.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "path"),
+    [
+        (MARKS, "binance-futures:ETHUSDT", "/v1/marks/binance-futures:ETHUSDT"),
+        (VALUATIONS, OTHER, f"/v1/accounts/{OTHER}"),
+        (VALUATIONS, OTHER, f"/v1/accounts/{OTHER}/positions"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["without columns", "lists"])
+async def test_a_row_that_is_asked_for_alone_is_counted_too(table: str, key: str, path: str, kind: str) -> None:
+    made = tables()
+    sample = f'tidemark_unreadable_rows_total{{table="{table}"}}'
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client, serving_admin(client.app) as admin:
+        before = await metric(admin, sample)
+        corrupt(made, table, key, UNREADABLE[kind])
+        async with client.get(path) as response:
+            assert 503 == response.status
+
+        assert before + 1 == await metric(admin, sample)

@@ -50,7 +50,15 @@ def test_a_row_of_another_venue_or_schema_is_named_as_such_whether_its_columns_c
 
 @pytest.mark.parametrize(
     "value",
-    [b"", b"short", join_row(7, 9, b""), join_row(7, 9, b"null"), row(venue="numbers", schema=3, applied=[5, -1])],
+    [
+        b"",
+        b"short",
+        join_row(7, 9, b""),
+        join_row(7, 9, b"null"),
+        join_row(7, 9, b'{"venue":"\xff"}'),
+        join_row(7, 9, b'{"words":' + b"[" * 5_000),
+        row(venue="numbers", schema=3, applied=[5, -1]),
+    ],
 )
 def test_what_is_no_row_is_shown(value: bytes) -> None:
     with pytest.raises(BadRow, match="expected a row of a numbers account, found"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import msgspec
@@ -15,6 +15,9 @@ from models.ledger.ledger_records import decode_ledger_record
 from models.ledger.ledger_settings import decode_settings
 from tests.support.ledger import inputs, order, position, said, wallet
 from tidemark.write_schemas import main, schema_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WRITTEN = Path(__file__).parents[3] / "docs" / "schemas"
 
@@ -41,6 +44,22 @@ def test_what_is_of_no_schema_any_more_is_taken_away(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", schema_files(), ids=str)
 def test_a_schema_is_one(path: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads((WRITTEN / path).read_text()))
+
+
+def _columns(said: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON
+    """The columns of all objects of a schema."""
+    for one in said.values() if isinstance(said, dict) else said if isinstance(said, list) else ():
+        yield from _columns(one)
+    if isinstance(said, dict):
+        yield from said.get("properties", {}).items()
+
+
+@pytest.mark.parametrize("path", schema_files(), ids=str)
+def test_no_time_is_scaled_as_amounts_are(path: Path) -> None:
+    columns = _columns(json.loads((WRITTEN / path).read_text()))
+    times = [(name, said) for name, said in columns if name.endswith(("_s", "_ms", "_ns"))]
+
+    assert [] == [name for name, said in times if "1e18" in str(said)]
 
 
 RECORDS: list[tuple[str, dict[str, Any]]] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -15,6 +15,9 @@ from models.symmio.state import AccountState, Balances, Locked, OrderType, Posit
 from models.symmio.symmio_row_bodies import AccountBody
 from models.symmio.undo import diff
 from tests.support.symmio import BOB, HEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LARGE = 2**256 - 1
 _LOCKED = Locked(1, _LARGE, 3, 4)
@@ -147,5 +150,52 @@ def test_what_is_valued_is_refused_when_it_is_read_and_not_when_it_is_valued(pat
         decode_holding(_with(path, "many"), 6)
 
 
-def test_a_column_of_a_later_version_is_passed_over() -> None:
-    assert _changed_everywhere() == decode_account(_with(("state", "quotes", 0, "later"), {"version": 2}))
+LATER: list[tuple[str | int, ...]] = [("later",), ("state", "later"), ("state", "quotes", 0, "later")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *LATER,
+        ("undo", 0, "later"),
+        ("undo", 0, "account", "later"),
+        ("undo", 0, "quotes", "7", "later"),
+        ("undo", 0, "removed", 0, "later"),
+    ],
+)
+def test_a_column_of_a_later_version_is_not_lost_by_writing_the_row_again(path: tuple[str | int, ...]) -> None:
+    with pytest.raises(BadRow, match="later"):
+        decode_account(_with(path, {"version": 2}))
+
+
+@pytest.mark.parametrize("path", LATER)
+def test_an_account_that_cannot_be_folded_for_a_column_of_a_later_version_is_not_valued_as_it_was(
+    path: tuple[str | int, ...],
+) -> None:
+    with pytest.raises(BadRow, match="later"):
+        decode_holding(_with(path, {"version": 2}), 6)
+
+
+@pytest.mark.parametrize("read", [decode_account, lambda row: decode_holding(row, 6)])
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (("state", "quotes", 0, "quantity"), b'"9007199254740993.0"'),
+        (("state", "quotes", 0, "quantity"), b"9007199254740993.0"),
+        (("state", "quotes", 0, "quantity"), b'"9007199254740993\\u002e0"'),
+        (("state", "balances", 1, 0), b'"5.0"'),
+        (("applied", 0), b"4.0"),
+    ],
+)
+def test_a_number_with_a_point_is_not_rounded_but_no_row(
+    read: Callable[[bytes], object], path: tuple[str | int, ...], said: bytes
+) -> None:
+    with pytest.raises(BadRow):
+        read(_with(path, "HERE").replace(b'"HERE"', said))
+
+
+@pytest.mark.parametrize("name", ["1.5", "1e3", "e", "null", 'a "quoted" one.', ",1.5", "true"])
+def test_a_name_may_look_like_any_number(name: str) -> None:
+    row = _with(("state", "name"), name)
+
+    assert name == decode_account(row).state.name == decode_holding(row, 6).name

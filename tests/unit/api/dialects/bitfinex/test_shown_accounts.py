@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from api.dialects.bitfinex.api_keys import ApiKey
 from api.dialects.bitfinex.calc_requests import Calculation
-from api.dialects.bitfinex.shown_accounts import ShownAccounts, Tables
+from api.dialects.bitfinex.shown_accounts import NamedMarkets, ShownAccounts, Tables
 from api.dialects.bitfinex.venue_symbols import VenueSymbols
 from api.tables.market_prices import MarketPrices
 from models.kept_inputs import CalculationsMade, KeptMark, decode_kept, encode_kept
 from models.money import E18
 from streams.settings import Settings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
-from tests.support.api import FakeInterest
+from tests.support.api import FakeInterest, api_settings
 from tests.support.bitfinex import ACCOUNT, LEDGER, NOW_MS, SECRET, SYMBOL_SETTINGS, Ledgers
 from tests.support.feed import FakeTables
 from tests.support.ledger import holdings, position, wallet
+from tests.support.rest import market_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,21 +41,17 @@ class Desk:
         self.ledger.show(holdings(wallet("1000"), position("1", "100")))
         self.asked_ms = 0
         self.kept: list[tuple[str, CalculationsMade]] = []
-        self._shown = ShownAccounts(
-            settings.deployments,
-            Tables(
-                tables.feeds,
-                MarketPrices(settings, tables.feeds),
-                None,  # type: ignore[arg-type]  # the key names its account
-                lambda _: False,
-                lambda _: True,
-                FakeInterest(),
-                self._now_ms,
-                lambda deployment, made: self.kept.append((deployment, made)),
-            ),
-            VenueSymbols({}),
-            "USTF0",
+        shown = Tables(
+            tables.feeds,
+            MarketPrices(settings, tables.feeds),
+            None,  # type: ignore[arg-type]  # the key names its account
+            lambda _: False,
+            lambda _: True,
+            FakeInterest(),
+            self._now_ms,
+            lambda deployment, made: self.kept.append((deployment, made)),
         )
+        self._shown = ShownAccounts(settings.deployments, shown, VenueSymbols({}), "USTF0")
 
     def _now_ms(self) -> int:
         self.asked_ms += 1
@@ -108,3 +107,23 @@ async def test_what_calculations_were_made_of_is_kept_once_a_turn_however_many_s
     assert ("bitfinex:tBTCUSD", False) == (mark.key, mark.stale)
     assert made.references["symbol:tBTCUSD"] is not None
     assert made == decode_kept(encode_kept(made))
+
+
+@pytest.mark.parametrize("name", [["x"], {"a": 1}, 5])
+def test_a_market_whose_name_is_none_is_not_found_and_ends_no_listener(name: object) -> None:
+    tables, settings = FakeTables("main"), api_settings("main")
+    shown = Tables(
+        tables.feeds,
+        MarketPrices(settings, tables.feeds),
+        None,  # type: ignore[arg-type]  # no account is looked for
+        lambda _: False,
+        lambda _: True,
+        FakeInterest(),
+        lambda: NOW_MS,
+        lambda _, __: None,
+    )
+    markets = NamedMarkets(settings.deployments, shown, VenueSymbols({}))
+    tables.markets.put("main:2", 1, {"name": name})
+    tables.markets.put("main:1", 1, market_body(name="BTCUSDT"))
+
+    assert ("main", 1) == markets.find("tBTCF0:USTF0")
