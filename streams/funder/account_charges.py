@@ -50,6 +50,7 @@ _NOT_TAKEN = (
 _NOT_OPENED = "its window is not open yet: the block that opened it has left the chain"
 
 _UNSURE = "endpoints differ about it"
+_CONTRADICTED = "endpoints differ on whether it is to be charged: some have an old state"
 _REVERTED = "its charge reverted alone in block {}, and no two endpoints say why"
 
 CHANGED = "its market has other funding epochs since this one began"
@@ -189,19 +190,19 @@ class AccountCharges:
         left = [due for due in dues if not self._progress[due.epoch].settled(due.quote_id)]
         now_s = await self._chain.agreed_time_s()
         over = [due for due in left if now_s > due.window.closes_s]
-        for batch in batches(over, self._batch):
-            await self._tell(batch, now_s)
         held_up: dict[int, str] = {}
+        for batch in batches(over, self._batch):
+            await self._tell(batch, now_s, held_up)
         open_now = [due for due in left if now_s <= due.window.closes_s]
         if open_now and not is_settled:
             raise AccountFault(_NOT_TAKEN)
         for batch in batches(open_now, self._batch):
             await self._charge(batch, held_up)
         if held_up:
-            msg = f"expected to charge all quotes that are open, found: {_listed(held_up)}"
+            msg = f"expected to settle all quotes that are due, found: {_listed(held_up)}"
             raise AccountFault(msg)
 
-    async def _tell(self, batch: Sequence[Due], now_s: int) -> None:
+    async def _tell(self, batch: Sequence[Due], now_s: int, held_up: dict[int, str]) -> None:
         """Find out what became of quotes whose window has closed; that the contract does not say it is a reason too."""
         ids = [due.quote_id for due in batch]
         try:
@@ -214,8 +215,8 @@ class AccountCharges:
             batch = [due for due in batch if due.quote_id not in refused]
             quotes = await self._chain.quotes([due.quote_id for due in batch])
         contradicted = await self._contradicted(batch, quotes)
+        held_up |= dict.fromkeys(contradicted, _CONTRADICTED)
         self._decide(batch, quotes, now_s, contradicted)
-        _expect_agreement(contradicted)
 
     async def _charge(self, batch: Sequence[Due], held_up: dict[int, str]) -> None:
         reverted: Attempt | None = None
@@ -237,6 +238,7 @@ class AccountCharges:
             held_up |= unsure
             batch = [due for due in batch if due.quote_id not in unsure]
             contradicted = await self._contradicted(batch, pair.quotes)
+            held_up |= dict.fromkeys(contradicted, _CONTRADICTED)
             moment = await self._chain.moment({due.symbol_id: due.kind for due in batch})
             charged, gone = self._decide(batch, pair.quotes, moment.now_s, contradicted)
             held_up |= gone
@@ -246,7 +248,6 @@ class AccountCharges:
             held_up |= others
             charged = [one for one in charged if one.due.quote_id not in others]
             if not charged:
-                _expect_agreement(contradicted)
                 return
             signature = await self._signature(charged, pair)
             data = self._data(charged, signature)
@@ -273,7 +274,6 @@ class AccountCharges:
             if state is State.MINED:
                 for one in charged:
                     self._progress[one.due.epoch].paid.add(one.due.quote_id)
-                _expect_agreement(contradicted)
                 return
             # One whose signature may have expired before reverted for that.
             is_in_time = await self._chain.agreed_time_s() <= pair.last_s(signature)
@@ -476,12 +476,6 @@ def _expect_passing(charged: Sequence[Charged], last_s: int) -> None:
 
 def _listed(reasons: Mapping[int, str]) -> str:
     return "; ".join(f"quote {quote_id}: {said}" for quote_id, said in sorted(reasons.items()))
-
-
-def _expect_agreement(contradicted: Collection[int]) -> None:
-    if contradicted:
-        msg = f"expected the endpoints to agree about quotes {sorted(contradicted)}, found that some have an old state"
-        raise AccountFault(msg)
 
 
 def _is_no_quotes(reason: str) -> bool:

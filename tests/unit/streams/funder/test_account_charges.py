@@ -257,7 +257,7 @@ async def test_what_is_closed_while_it_is_charged_is_no_culprit() -> None:
 async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_the_others_are_charged() -> None:
     bench = Bench(quote(1), quote(2), quote(3))
     bench.chain.illegible = {2}
-    with pytest.raises(AccountFault, match="all quotes that are open, found: quote 2: execution reverted"):
+    with pytest.raises(AccountFault, match="all quotes that are due, found: quote 2: execution reverted"):
         await bench.run()
     assert [(1, 3)] == bench.sender.sent
     bench.chain.now_s = 14_821
@@ -268,7 +268,7 @@ async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_t
 async def test_a_quote_that_endpoints_differ_about_is_tried_again_and_the_others_are_charged() -> None:
     bench = Bench(quote(1), quote(2), quote(3))
     bench.chain.unsure = {2}
-    with pytest.raises(AccountFault, match="that are open, found: quote 2: endpoints differ about it"):
+    with pytest.raises(AccountFault, match="that are due, found: quote 2: endpoints differ about it"):
         await bench.run()
     assert [(1, 3)] == bench.sender.sent
     bench.chain.unsure = set()
@@ -301,7 +301,7 @@ async def test_a_quote_whose_opening_left_the_chain_is_looked_for_until_the_wind
     bench = Bench(quote(1), quote(2))
     bench.chain.known[2] = instead
     said = "the block that opened it has left the chain"
-    with pytest.raises(AccountFault, match=f"that are open, found: quote 2: {said}"):
+    with pytest.raises(AccountFault, match=f"that are due, found: quote 2: {said}"):
         await bench.run()
     assert ([(1,)], {}, {}) == (bench.sender.sent, bench.progress.closed, bench.progress.culprits)
     bench.chain.now_s = 14_821
@@ -387,17 +387,43 @@ async def test_a_quote_that_only_one_endpoints_old_state_refuses_is_charged() ->
 async def test_a_quote_that_only_one_endpoints_old_state_has_closed_is_tried_again_and_the_others_are_charged() -> None:
     bench = Bench(quote(1), quote(2, status=QuoteStatus.CLOSED))
     bench.chain.elsewhere = {1: quote(1), 2: quote(2)}
-    with pytest.raises(AccountFault, match="agree about quotes \\[2\\]"):
+    with pytest.raises(AccountFault, match="quote 2: endpoints differ on whether it is to be charged"):
         await bench.run()
     assert ({}, {1}, set()) == (bench.progress.culprits, bench.progress.paid, bench.progress.late)
     bench.chain.known[2] = quote(2)
     assert {1, 2} == (await bench.run()).paid
 
 
+@pytest.mark.parametrize("reverting", [set(), {2}, {2, 3}])
+async def test_a_quote_that_one_endpoint_has_as_closed_is_held_up_whatever_becomes_of_the_others(
+    reverting: set[int],
+) -> None:
+    bench = Bench(quote(1, status=QuoteStatus.CLOSED), quote(2), quote(3))
+    bench.chain.elsewhere = {one: quote(one) for one in (1, 2, 3)}
+    bench.sender.reverting = reverting
+    with pytest.raises(AccountFault, match="quote 1: endpoints differ on whether it is to be charged"):
+        await bench.run()
+    assert not bench.progress.settled(1)
+    assert ({2, 3} - reverting, reverting) == (bench.progress.paid, {*bench.progress.culprits})
+
+
+async def test_a_quote_that_endpoints_differ_about_keeps_no_other_batch_from_being_charged_or_told() -> None:
+    bench = Bench(quote(1, status=QuoteStatus.CLOSED), quote(2), quote(3))
+    bench.chain.elsewhere = {one: quote(one) for one in (1, 2, 3)}
+    with pytest.raises(AccountFault, match="quote 1: endpoints differ"):
+        await bench.run(batch=1)
+    assert {2, 3} == bench.progress.paid
+    bench.chain.now_s = 14_821
+    bench.progress = Progress()
+    with pytest.raises(AccountFault, match="quote 1: endpoints differ"):
+        await bench.run(batch=1)
+    assert {2, 3} == bench.progress.late
+
+
 async def test_a_quote_that_only_one_endpoint_has_as_paid_is_tried_again_unless_a_transaction_of_ours_paid_it() -> None:
     bench = Bench(quote(1), quote(2, paid_s=14_400))
     bench.chain.elsewhere = {1: quote(1), 2: quote(2)}
-    with pytest.raises(AccountFault, match="agree about quotes \\[2\\]"):
+    with pytest.raises(AccountFault, match="quote 2: endpoints differ on whether it is to be charged"):
         await bench.run()
     assert {1} == bench.progress.paid
     bench.sender.charged = {2}
@@ -407,7 +433,7 @@ async def test_a_quote_that_only_one_endpoint_has_as_paid_is_tried_again_unless_
 async def test_that_a_quote_is_closed_is_not_believed_while_too_few_endpoints_answer() -> None:
     bench = Bench(quote(1, status=QuoteStatus.CLOSED))
     bench.chain.enough_now = 3
-    with pytest.raises(AccountFault, match="agree about quotes \\[1\\]"):
+    with pytest.raises(AccountFault, match="quote 1: endpoints differ on whether it is to be charged"):
         await bench.run()
     bench.chain.enough_now = 2
     assert {1: "it is not open"} == (await bench.run()).closed
