@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from models.symmio.funding_plan import ChainQuote
+    from models.symmio.funding_records import Transaction
     from streams.funder.chain_view import Chain, Pair
     from streams.funder.muon import Muon
     from streams.funder.sender import Sender
@@ -52,6 +53,7 @@ _NOT_OPENED = "its window is not open yet: the block that opened it has left the
 _UNSURE = "endpoints differ about it"
 _CONTRADICTED = "endpoints differ on whether it is to be charged: some have an old state"
 _REVERTED = "its charge reverted alone in block {}, and no two endpoints say why"
+_REVERT_LEFT = "the block has left the chain in which its charge reverted, which is under way again"
 
 CHANGED = "its market has other funding epochs since this one began"
 """Why a quote is not charged whose market was changed: the contract would take that for one of the new epochs."""
@@ -256,18 +258,18 @@ class AccountCharges:
                 await self._blame(charged, pair, signature, reason)
                 continue
             attempt = Attempt(tuple(one.charge for one in charged), pair.nonces)
-            if attempt == reverted and not await self._has_moved(pair):
-                await self._divide(charged, held_up)
-                return
+            if attempt == reverted:
+                revert = self._revert_of(charged)
+                if not await self._has_moved(pair, revert):
+                    await self._give_up(charged, revert, held_up)
+                    return
             self._expect_few_reverts(charged)
             try:
                 state = await self._send(charged, data, pair.last_s(signature))
             except TooMuchGas:
                 if len(charged) == 1:
                     raise
-                half = len(batch) // 2
-                await self._charge(batch[:half], held_up)
-                await self._charge(batch[half:], held_up)
+                await self._divide(charged, held_up)
                 return
             if state is State.SENT:
                 raise AccountFault(_NOT_TAKEN)
@@ -406,18 +408,31 @@ class AccountCharges:
     async def _is_overtaken(self, pair: Pair) -> bool:
         return await self._chain.nonces(self._party_a, self._route.party_b) != pair.nonces
 
-    async def _has_moved(self, pair: Pair) -> bool:
-        return await self._chain.has_moved(self._party_a, self._route.party_b, pair.nonces)
+    async def _has_moved(self, pair: Pair, revert: Transaction) -> bool:
+        """Whether somebody acted for the pair before a charge reverted, unless endpoints that know of it say not."""
+        # What is in the chain has its block.
+        since_block = revert.block or 0
+        return await self._chain.has_moved(self._party_a, self._route.party_b, pair.nonces, since_block)
+
+    def _revert_of(self, charged: Sequence[Charged]) -> Transaction:
+        """The newest transaction of ours that was to make these charges and reverted."""
+        wanted = {(one.due.epoch, one.due.quote_id) for one in charged}
+        for record in reversed(self._sender.reverts(self._party_a, {one.due.epoch for one in charged})):
+            if wanted == {(cells.epoch, cells.quote_id) for cells in record.charges}:
+                return record
+        # It is sent again as it is, and the next try waits for it.
+        raise AccountFault(_REVERT_LEFT)
+
+    async def _give_up(self, charged: Sequence[Charged], revert: Transaction, held_up: dict[int, str]) -> None:
+        """Send halves of a charge that reverted for no reason that is known; a quote that did alone is to blame."""
+        if len(charged) > 1:
+            await self._divide(charged, held_up)
+            return
+        due = charged[0].due
+        _log.warning("charge reverted party_a=%s quote=%d block=%s", self._party_a, due.quote_id, revert.block)
+        self._progress[due.epoch].culprits[due.quote_id] = _REVERTED.format(revert.block)
 
     async def _divide(self, charged: Sequence[Charged], held_up: dict[int, str]) -> None:
-        """Go on in halves after a charge reverted for no reason that is known, and give up on what reverted alone."""
-        if len(charged) == 1:
-            due = charged[0].due
-            # Where a fork has taken it away meanwhile, it is sent again as it is.
-            for record in self._sender.reverts(self._party_a, {due.epoch})[-1:]:
-                _log.warning("charge reverted party_a=%s quote=%d block=%s", self._party_a, due.quote_id, record.block)
-                self._progress[due.epoch].culprits[due.quote_id] = _REVERTED.format(record.block)
-            return
         dues = [one.due for one in charged]
         half = len(dues) // 2
         await self._charge(dues[:half], held_up)

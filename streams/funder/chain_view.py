@@ -255,30 +255,32 @@ class Chain(AgreedChain):
             Contradicted: No two say the same.
             Reverted: The contract refuses the view.
         """
-        found = agreed(await self._nonces_by_each(party_a, party_b))
+        read = _decoded(_read_nonces)
+        views = self._calls_of(_nonces_of(party_a, party_b))
+        found = agreed(await self._of_each(views, lambda _, results: read(results)))
         if found is None:
             msg = f"expected two endpoints to say the same of the nonces of account {party_a}, found that they differ"
             raise Contradicted(msg)
         return found
 
-    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int]) -> bool:
-        """Find out whether somebody acted for a pair, unless endpoints agree that nobody did.
+    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int], since_block: int) -> bool:
+        """Find out whether somebody acted for a pair, unless two endpoints say that nobody did.
 
         Args:
             party_a: Address of the account.
             party_b: Address of the hedger.
             nonces: The contract's own nonces of the pair before.
+            since_block: Who has not come to this block has no say: it may be what it does not know yet that acted.
 
         Raises:
             NodeDown: No endpoint answers.
             Reverted: The contract refuses the view, in the state of every endpoint.
         """
-        told = await self._nonces_by_each(party_a, party_b)
-        return len(told) < self.enough or any(one != nonces for one in told)
-
-    async def _nonces_by_each(self, party_a: str, party_b: str) -> list[tuple[int, int]]:
         read = _decoded(_read_nonces)
-        return await self._of_each(self._calls_of(_nonces_of(party_a, party_b)), lambda _, results: read(results))
+        told = await self._of_each(
+            self._calls_of(_nonces_of(party_a, party_b)), lambda latest, results: (latest.block, read(results))
+        )
+        return not self.agree(found == nonces for block, found in told if block >= since_block)
 
     async def refusal(self, sender: str, to: str, data: bytes) -> str | None:
         """Find out why a contract would refuse a call in the state that the next transaction would find.

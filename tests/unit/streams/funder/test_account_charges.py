@@ -54,6 +54,7 @@ class HeldPair(Chain):
         self.cursed: dict[int, str] = {}
         self.nonce = 0
         self.moves_elsewhere = False
+        self.asked_since: list[int] = []
         self.is_contradicted = False
         self.closes: set[int] = set()
         self.illegible: set[int] = set()
@@ -104,8 +105,9 @@ class HeldPair(Chain):
             self.known[one] = quote(one, status=QuoteStatus.CLOSED)
         return next((self.cursed[one] for one in (-1, *quote_ids(data)) if one in self.cursed), None)
 
-    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int]) -> bool:
+    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int], since_block: int) -> bool:
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
+        self.asked_since.append(since_block)
         return self.moves_elsewhere or nonces != (self.nonce, self.nonce)
 
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
@@ -474,6 +476,40 @@ async def test_a_batch_that_reverted_for_no_reason_is_not_sent_again_but_in_halv
     assert {1, 2, 3, 4, 5, 7, 8} == progress.paid
     said = "its charge reverted alone in block 106, and no two endpoints say why"
     assert {6: said} == progress.culprits
+
+
+async def test_whether_somebody_acted_is_asked_of_who_has_come_to_the_block_of_the_revert() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.sender.reverting = {2}
+    await bench.run()
+    # Transaction 1 was of both, 2 of the first one alone, and 3 of the other.
+    assert [101, 103] == bench.chain.asked_since
+
+
+async def test_a_quote_is_blamed_for_the_revert_that_had_it_alone() -> None:
+    bench = Bench(quote(1))
+    others = Transaction(PARTY_B, 99, PARTY_A, (ChargeCells(2, EPOCH, "1", "1"),), State.REVERTED, 0, "", (), block=999)
+    bench.sender.reverting = {1}
+    bench.sender.on_send = lambda: bench.sender.reverted.append(others)
+    reverts = bench.sender.reverts
+    bench.sender.reverts = lambda *about: sorted(reverts(*about), key=lambda one: one.nonce)  # type: ignore[method-assign]
+    assert {1: "its charge reverted alone in block 101, and no two endpoints say why"} == (await bench.run()).culprits
+
+
+async def test_a_charge_whose_revert_has_left_the_chain_is_waited_for_and_nobody_is_blamed() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.sender.ends = [State.REVERTED]
+    refusal = bench.chain.refusal
+
+    async def refusal_after_a_fork(sender: str, to: str, data: bytes) -> str | None:
+        bench.sender.reverted.clear()
+        return await refusal(sender, to, data)
+
+    bench.chain.refusal = refusal_after_a_fork  # type: ignore[method-assign]
+    with pytest.raises(AccountFault, match="the block has left the chain in which its charge reverted"):
+        await bench.run()
+    assert ([(1, 2)], {}) == (bench.sender.sent, bench.progress.culprits)
+    assert {1, 2} == (await bench.run()).paid
 
 
 async def test_an_account_whose_charges_revert_again_and_again_is_not_paid_for_any_more() -> None:

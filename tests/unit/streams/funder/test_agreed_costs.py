@@ -137,6 +137,34 @@ def test_what_a_charge_is_made_of_is_what_two_of_three_endpoints_say(place: int)
     assert ((0, 0), False, 0, [7]) == (pair.nonces, pair.liquidating, pair.valid_s, [*pair.quotes])
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(("others_say", "moved"), [(5, False), (6, True)])
+def test_of_three_endpoints_none_that_is_wrong_about_nonces_says_that_somebody_acted_or_did_not(
+    place: int,
+    others_say: int,
+    moved: bool,  # noqa: FBT001 - a case of the table above
+) -> None:
+    told = [others_say, others_say]
+    told.insert(place, 11 - others_say)
+    endpoints = seeing(*told)
+    assert moved == run_in_no_time(chain_over(*endpoints).has_moved(DIAMOND, DIAMOND, (5, 5), 100))
+
+
+@pytest.mark.parametrize(("nonces", "moved"), [((5, 5), False), ((5, 6), True), ((6, 6), True)])
+def test_somebody_acted_for_a_pair_unless_both_of_two_endpoints_say_not(
+    nonces: tuple[int, int],
+    moved: bool,  # noqa: FBT001 - a case of the table above
+) -> None:
+    assert moved == run_in_no_time(chain_over(*seeing(*nonces)).has_moved(DIAMOND, DIAMOND, (5, 5), 100))
+
+
+def test_endpoints_that_have_not_come_to_the_block_of_a_revert_do_not_say_that_nobody_acted() -> None:
+    endpoints = seeing(5, 5, 6)
+    endpoints[2].blocks = 2
+    assert run_in_no_time(chain_over(*endpoints).has_moved(DIAMOND, DIAMOND, (5, 5), 102))
+    assert not run_in_no_time(chain_over(*endpoints).has_moved(DIAMOND, DIAMOND, (5, 5), 100))
+
+
 def test_nothing_is_charged_by_either_of_two_endpoints_that_differ_about_an_account() -> None:
     chain = chain_over(*seeing(0, 1))
     with pytest.raises(Contradicted, match="two endpoints to say the same of account 0xd1"):
