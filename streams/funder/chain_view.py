@@ -116,9 +116,9 @@ class Chain(AgreedChain):
             raise node_down(_GET_CODE, error) from error
 
     async def is_deployed(self, address: str) -> bool | None:
-        """Find out whether a contract is at an address now, unless two endpoints say that none is.
+        """Find out whether a contract is at an address now, by two endpoints, or by the only one that is configured.
 
-        None where too few of them answer to say that.
+        None where no two of them say the same.
 
         Args:
             address: The address. ``has_code`` asks for as long as it takes to be sure.
@@ -127,9 +127,9 @@ class Chain(AgreedChain):
             NodeDown: No endpoint answers.
         """
         said = await self._of_each([(_GET_CODE, [address, "latest"])], lambda _, results: read_code(results[0]))
-        if not is_agreed(not one for one in said):
-            return True
-        return False if len(said) >= min(ENOUGH, self._node.endpoints) else None
+        if len(said) < min(ENOUGH, self._node.endpoints):
+            return None
+        return agreed(said)
 
     async def signature_valid_s(self) -> int:
         """How long the contract takes a signature for, in s."""
@@ -325,7 +325,7 @@ class Chain(AgreedChain):
             sender: Address that signs it.
             to: Address that it calls.
             data: The call.
-            most: What is above that counts only where no endpoint says less: no transaction has so much.
+            most: What is above that counts of two endpoints only where both say so: no transaction has so much.
 
         Raises:
             NodeDown: No endpoint answers.
@@ -333,10 +333,12 @@ class Chain(AgreedChain):
         """
         call: Call = ("eth_estimateGas", [{"from": sender, "to": to, "data": _hex(data)}, "pending"])
         told = await self._of_each([call], lambda _, results: read_quantity(results[0]))
-        return ample([one for one in told if one <= most] or told)
+        if len(told) == ENOUGH:
+            told = [one for one in told if one <= most] or told
+        return ample(told)
 
     async def number_of(self, address: str, view: _View) -> int | None:
-        """The number that a view of any contract answers; None where it refuses to.
+        """The number that a view of any contract answers; None where it refuses to, and 0 where no contract is there.
 
         That is the higher of those that two endpoints name, or of two the higher one.
 
@@ -348,7 +350,8 @@ class Chain(AgreedChain):
             NodeDown: No endpoint answers.
         """
         call: Call = ("eth_call", [{"to": address, "data": _hex(call_data(*view))}, "latest"])
-        read = _decoded(lambda answers: read_numbers(answers[0], 1)[0])
+        # Whatever is called where no contract is answers nothing at all.
+        read = _decoded(lambda answers: read_numbers(answers[0], 1)[0] if answers[0] else 0)
         try:
             return ample(await self._of_each([call], lambda _, results: read(results)))
         except Reverted:

@@ -68,6 +68,9 @@ def test_a_call_that_the_only_one_refuses_which_answers_is_not_sent_and_nobody_i
         ((21_000, 100_000, 101_000), 100_000),
         ((999_999, 100_000, 101_000), 101_000),
         ((10**9, 100_000, 101_000), 101_000),
+        # A call that takes too much by two of three does, whatever the third one says.
+        ((21_000, 2_000_000, 2_000_000), 2_000_000),
+        ((2_000_000, 100_000, 2_100_000), 2_000_000),
         # Of two the higher one counts, unless no transaction may take so much.
         ((21_000, 100_000), 100_000),
         ((100_000, 10**9), 100_000),
@@ -119,6 +122,44 @@ def test_that_a_chain_has_an_oracle_is_not_believed_of_one_of_three(
     for one, code in zip(endpoints, codes, strict=True):
         one.code = code
     assert is_there == run_in_no_time(chain_over(*endpoints).is_deployed(DIAMOND))
+
+
+def test_whether_a_chain_has_an_oracle_is_not_known_where_two_endpoints_differ_or_one_of_two_answers() -> None:
+    endpoints = Told("#1"), Told("#2")
+    endpoints[0].code = "0x60"
+    assert None is run_in_no_time(chain_over(*endpoints).is_deployed(DIAMOND))
+    endpoints[1].is_down = True
+    assert None is run_in_no_time(chain_over(*endpoints).is_deployed(DIAMOND))
+    assert run_in_no_time(chain_over(endpoints[0]).is_deployed(DIAMOND))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_one_endpoint_of_two_that_says_there_is_an_oracle_where_none_is_stops_nothing(place: int) -> None:
+    endpoints = Told("#1"), Told("#2")
+    endpoints[place].code = "0x60"
+    for one in endpoints:
+        one.called = "0x"
+
+    async def bounds() -> list[int]:
+        fees = DataFees(chain_over(*endpoints))
+        first_wei = await fees.bound_wei(b"", 1)
+        endpoints[place].code = "0x"
+        return [first_wei, await fees.bound_wei(b"", 1)]
+
+    assert [0, 0] == run_in_no_time(bounds())
+
+
+def test_an_oracle_that_one_endpoint_of_two_does_not_see_counts_all_the_same() -> None:
+    endpoints = Told("#1"), Told("#2")
+    endpoints[0].code, endpoints[0].called, endpoints[1].called = "0x60", word(500), "0x"
+
+    async def bounds() -> list[int]:
+        fees = DataFees(chain_over(*endpoints))
+        first_wei = await fees.bound_wei(b"", 1)
+        endpoints[1].code, endpoints[1].called = "0x60", word(700)
+        return [first_wei, await fees.bound_wei(b"", 1)]
+
+    assert [2 * (500 + 500), 2 * (700 + 700)] == run_in_no_time(bounds())
 
 
 def seeing(*first_words: int) -> list[Told]:
