@@ -39,8 +39,8 @@ _log = logging.getLogger(__name__)
 # Others may act for the pair at the same time, and a signature that was overtaken is fetched again. If that happens
 # more often than this in a row, it is a fault of the gateway; the account is tried again with the next pass.
 _TRIES = 6
-# Others may act for a pair in each block, and have each of its charges revert at the signer's cost.
-_REVERTS = 12
+# Others may act for a pair in each block, and have each of its charges revert at the signer's cost, or be taken back.
+_FAILURES = 12
 # A revert reason with one of these words is about the pair, its signature or the whole deployment: no quote is to
 # blame.
 _NOT_A_QUOTES = ("paus", "liquidat", "solven", "muon", "signature", "expired", "nonce", "suspend", "emergency")
@@ -263,7 +263,7 @@ class AccountCharges:
                 if not await self._has_moved(pair, revert):
                     await self._give_up(charged, revert, held_up)
                     return
-            self._expect_few_reverts(charged)
+            self._expect_few_failures(charged)
             try:
                 state = await self._send(charged, data, pair.last_s(signature))
             except TooMuchGas:
@@ -438,11 +438,14 @@ class AccountCharges:
         await self._charge(dues[:half], held_up)
         await self._charge(dues[half:], held_up)
 
-    def _expect_few_reverts(self, charged: Sequence[Charged]) -> None:
+    def _expect_few_failures(self, charged: Sequence[Charged]) -> None:
         """Expect that charging the account has not come to nothing so often that it is not to be paid for any more."""
-        reverts = len(self._sender.reverts(self._party_a, {one.due.epoch for one in charged}))
-        if reverts >= _REVERTS:
-            msg = f"expected fewer than {_REVERTS} of the account's charges to revert in an epoch, found {reverts}"
+        failures = self._sender.failures(self._party_a, {one.due.epoch for one in charged})
+        if failures >= _FAILURES:
+            msg = (
+                f"expected fewer than {_FAILURES} of the account's charges to revert or be taken back in an epoch, "
+                f"found {failures}"
+            )
             raise AccountFault(msg)
 
     async def _send(self, charged: Sequence[Charged], data: bytes, expires_s: int) -> State | None:

@@ -157,6 +157,7 @@ class Sending(Sender):
         self.reverting: set[int] = set()
         self.untrusted = ""
         self.reverted: list[Transaction] = []
+        self.taken_back = 0
         self.sent: list[tuple[int, ...]] = []
         self.most_charges = 100
         self.on_send: Callable[[], None] = lambda: None
@@ -175,6 +176,9 @@ class Sending(Sender):
         assert (PARTY_A, {EPOCH}) == (party_a, {*epochs})
         return self.reverted
 
+    def failures(self, party_a: str, epochs: Collection[Epoch]) -> int:
+        return self.taken_back + len(self.reverts(party_a, epochs))
+
     async def send(self, to: str, data: bytes, purpose: Purpose) -> State:
         assert (DIAMOND, WINDOW.closes_s) == (to, purpose.closes_s)
         assert purpose.expires_s is not None
@@ -188,6 +192,7 @@ class Sending(Sender):
         self.on_send()
         does_revert = bool(self.reverting & {*quote_ids(data)})
         state = self.ends.pop(0) if self.ends else State.REVERTED if does_revert else State.MINED
+        self.taken_back += state is State.CANCELLED
         if state is State.REVERTED:
             nonce = len(self.sent)
             charges = tuple(ChargeCells(one, EPOCH, "1", "1") for one in quote_ids(data))
@@ -516,11 +521,20 @@ async def test_an_account_whose_charges_revert_again_and_again_is_not_paid_for_a
     bench = Bench(*map(quote, range(1, 31)))
     bench.sender.reverting = {*range(1, 31)}
     for _ in range(3):
-        with pytest.raises(AccountFault, match=r"fewer than 12 .* revert in an epoch, found 12"):
+        with pytest.raises(AccountFault, match=r"fewer than 12 .* revert or be taken back in an epoch, found 12"):
             await bench.run()
     assert 12 == len(bench.sender.sent)
     # Whoever comes next knows it by the records.
     assert bench.progress.paid == set()
+
+
+async def test_an_account_whose_charges_are_taken_back_again_and_again_is_not_paid_for_any_more() -> None:
+    bench = Bench(quote(1))
+    bench.sender.ends = [State.CANCELLED] * 100
+    for said in ("overtaken", "overtaken", "taken back in an epoch, found 12", "taken back in an epoch, found 12"):
+        with pytest.raises(AccountFault, match=said):
+            await bench.run()
+    assert 12 == len(bench.sender.sent)
 
 
 @pytest.mark.parametrize("reason", ["cursed", "LibMuon: expired", "Pausable: paused"])
