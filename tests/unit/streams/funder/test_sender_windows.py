@@ -10,6 +10,7 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
 from models.symmio.funding_plan import LATE_S
+from streams.funder import sender as sender_module
 from streams.funder.fees import Fees
 from streams.funder.flights import State
 from streams.funder.signer import Signer
@@ -171,10 +172,15 @@ async def test_a_charge_that_the_contract_would_refuse_by_the_time_it_is_signed_
     assert "taken back, since it would revert nonce=7: the signature is not of this state" in caplog.text
 
 
-def test_the_nonce_of_a_charge_that_is_taken_back_is_filled_at_once_since_later_ones_wait_for_it() -> None:
+def test_the_nonce_of_a_charge_that_is_taken_back_is_filled_at_once_since_later_ones_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sender_module, "_RESEND_S", 3.0)
+
     async def taken_back_after_s() -> float:
         async with bench() as one:
             one.chain.refusals = ["the signature is not of this state"]
+            await asyncio.sleep(10)
             began_s = asyncio.get_running_loop().time()
             sending = one.send()
             await eventually(lambda: one.chain.taken != [])
@@ -183,7 +189,6 @@ def test_the_nonce_of_a_charge_that_is_taken_back_is_filled_at_once_since_later_
             assert State.CANCELLED == await sending
             return took_s
 
-    # In virtual time, in which a node gets a transaction again after 3 s.
     assert run_in_no_time(taken_back_after_s()) < 1
 
 
