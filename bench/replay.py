@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+import msgspec
 import pyarrow.parquet as pq
 import uvloop
 
@@ -41,23 +42,29 @@ from bench.peers.launch import (
     new_name,
     run,
 )
-from bench.transport import ticks
+from bench.transport import KEYS, ticks
+from models.codec import decode_row
 from models.engine.tables import VALUATIONS
-from models.ledger.ledger_venue import LEDGER_EVENTS
+from models.ledger.ledger_settings import SymbolSettings, symbol_reference
+from models.ledger.ledger_venue import LEDGER_EVENTS, LEDGER_SETTINGS
+from models.valuations import VALUED
 from streams.kafka.topics import PRICE_TICKS, create_topics, registry, topic_name
 from streams.process.clock import SystemClock
-from streams.replay.accounts_at import fold_accounts_at
+from streams.replay.account_at import fold_references
+from streams.replay.accounts_at import raw_vector
 from streams.replay.bounded_log import LogRecord
+from streams.replay.checkpoints import begin_fold
 from streams.replay.export_files import ExportWriter
 from streams.replay.exported_rows import PRICES_SCHEMA, by_column
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import resolve_times
+from streams.replay.merging import read_merged
 from streams.replay.newest_ticks import NewestTick, newest_ticks
 from streams.replay.row_tables import TableWriter
 from streams.settings import Settings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.broker import running_kafka
-from tests.support.ledger import position, record
+from tests.support.ledger import FEE, FLAT, position, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +84,15 @@ def account_events(count: int) -> Iterator[tuple[bytes, bytes]]:
     """Events of a ledger's accounts in turn: each sets a position anew."""
     for number in range(count):
         account, turn = number % ACCOUNTS, number // ACCOUNTS
-        of = position(str(1 + turn % 9), "100", f"S{account % 1_000}USDT")
+        of = position(str(1 + turn % 9), "100", f"t{account % KEYS:03}USD")
         yield f"{DESK}:a{account}".encode(), record("position_set", turn + 1, position=of)
+
+
+def symbol_settings() -> Iterator[tuple[bytes, bytes]]:
+    """What the ledger says of its symbols: each is valued at the mark of one of the ticks."""
+    for number in range(KEYS):
+        said = SymbolSettings(v=1, price=f"S{number}USDT", close_fee=FEE, tiers=FLAT)
+        yield f"{DESK}:{symbol_reference(f't{number:03}USD')}".encode(), msgspec.json.encode(said)
 
 
 def settings_of(bootstrap: str, prefix: str) -> Settings:
@@ -128,6 +142,7 @@ async def fold(bootstrap: str, ticks_count: int, events: int) -> list[dict[str, 
         settings = settings_of(bootstrap, prefix)
         await create_topics(settings.bootstrap, registry(settings))
         await fill(bootstrap, topic_name(settings, PRICE_TICKS), ticks(ticks_count // share))
+        await fill(bootstrap, topic_name(settings, LEDGER_SETTINGS), symbol_settings())
         await fill(bootstrap, topic_name(settings, LEDGER_EVENTS), account_events(events // share))
         child = [sys.executable, "-m", "bench.replay", "--child", json.dumps([bootstrap, prefix])]
         said = subprocess.run(child, capture_output=True, text=True, check=True)  # noqa: S603, ASYNC221 - it is waited for
@@ -142,21 +157,31 @@ async def fold_all(bootstrap: str, prefix: str) -> dict[str, object]:
     now_ms = SystemClock().now_ms()
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         pricing = loop.run_in_executor(pool, newest_marks, bootstrap, prefix)
-        begun = await fold_accounts_at(log, settings, DESK, now_ms, on_record=lambda _: None)
+        # As value_accounts_at does, whose marks are those of the last minutes alone.
+        vector = await raw_vector(log, settings, DESK, now_ms)
+        begun = begin_fold(settings, DESK, None, vector, until_ms=now_ms, checkpoints=None)
+        await fold_references(log, topic_name(settings, LEDGER_SETTINGS), begun.fold, DESK, now_ms)
+        async for one in read_merged(log, begun.vector):
+            begun.fold.put(one)
+        begun.fold.write()
         folded_s, used_s = time.monotonic() - began_s, time.process_time()
         marks = await pricing
     engine = begun.fold.engine
-    for one in marks.found.values():
-        engine.tick(one.tick, one.offset)
+    for newest in marks.found.values():
+        engine.tick(newest.tick, newest.offset)
     engine.choose(now_ms)
     engine.value(now_ms)
+    statuses = Counter(decode_row(row).body["status"] for _, row in engine.tables.items(VALUATIONS))
+    if engine.refused or set(statuses) != {VALUED}:
+        msg = f"expected every account to be valued, found {dict(statuses)}; refused: {engine.refused[:1]}"
+        raise RuntimeError(msg)
     return {
         "s": round(time.monotonic() - began_s, 1),
         "for accounts, s": round(folded_s, 1),
         "for ticks, s": round(marks.seconds, 1),
         "processor, accounts, s": round(used_s, 1),
         "processor, ticks, s": round(marks.used_s, 1),
-        "accounts valued": sum(1 for _ in engine.tables.items(VALUATIONS)),
+        "accounts valued": statuses[VALUED],
         "marks": len(marks.found),
         "memory, accounts, MB": _most_memory_mb(),
         "memory, ticks, MB": marks.memory_mb,

@@ -17,7 +17,9 @@ from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import write_offsets
 from streams.replay.named_topics import compacted_topics, kept_ms
 from streams.replay.named_window import NotNamed, Window, resolve_window
+from streams.replay.output_files import CannotWrite
 from tidemark import kafka
+from tidemark.full_disk import is_full
 from tidemark.log_source import log_options
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ async def find_window(
 
 
 def ending_by_code(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a command end with ``EXIT_BROKEN_OFF`` where a reading broke off."""
+    """Have a command end with ``EXIT_BROKEN_OFF`` where a reading broke off, or there is no room for its output."""
 
     @wraps(command)
     def ended(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - a command is of any form
@@ -142,6 +144,12 @@ def ending_by_code(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except BrokenOff as error:
             refuse(error)
+            raise SystemExit(EXIT_BROKEN_OFF) from error
+        except OSError as error:
+            # Files that are written are named where that is done: this is stdout.
+            if not is_full(error):
+                raise
+            refuse(CannotWrite(f"expected room for what is printed, found: {error}"))
             raise SystemExit(EXIT_BROKEN_OFF) from error
 
     return ended

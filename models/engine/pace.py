@@ -28,7 +28,7 @@ class Pace:
     and at least every ``max_age_s``. Where more wait than that allows, they are shown as often as they have been: a
     bound that cannot be kept would be none.
 
-    ``cost_s`` is the processor time of one account.
+    ``cost_s`` is the processor time of one account; turns in which it was not measured leave it as it is.
 
     Args:
         max_age_s: The bound as long as it can be kept.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MUCH_BYTES = 64 * 1024
 # Nobody waits for what he has written himself. Where others begin to write too, what they write first comes so late.
 _OWN_APART_S = 0.05
+# Others who have written within so long will write again, and are waited for.
+_OTHERS_FOR_S = 1.0
 # The head of a batch, as far as the id of its producer: the first offset, the length of what follows these two, and 31
 # bytes on the id.
 _BATCH_HEAD = struct.Struct(">qi31xq")
@@ -35,13 +37,14 @@ def fetch_in_rounds(consumer: AIOKafkaConsumer, pacing: Pacing, own_id: int | No
     Args:
         consumer: A consumer that was started.
         pacing: Says how far apart rounds are.
-        own_id: The id of a producer whose batches nobody waits for: after an answer with none of others the next fetch
-            is 50 ms later. None where all are waited for.
+        own_id: The id of a producer whose batches nobody waits for: while for a second no answer has brought any of
+            others, fetches are 50 ms apart. None where all are waited for.
     """
     client = consumer._client
     send = client.send
     rounds: defaultdict[int, Rounds] = defaultdict(lambda: Rounds(pacing))
     not_before_s: defaultdict[int, float] = defaultdict(float)
+    others_until_s: defaultdict[int, float] = defaultdict(float)
 
     async def send_in_rounds(node_id: int, request: Any, **kwargs: Any) -> Any:
         if not isinstance(request, FetchRequest):
@@ -55,8 +58,12 @@ def fetch_in_rounds(consumer: AIOKafkaConsumer, pacing: Pacing, own_id: int | No
         parts = _parts_of(answer)
         if 0 < sum(map(len, parts)) < _MUCH_BYTES:
             rounds[node_id].began(asked_s)
-            if own_id is not None and all(_is_of(own_id, part) for part in parts):
-                not_before_s[node_id] = asked_s + _OWN_APART_S
+        if own_id is None or not parts:
+            return answer
+        if not all(_is_of(own_id, part) for part in parts):
+            others_until_s[node_id] = asked_s + _OTHERS_FOR_S
+        elif asked_s >= others_until_s[node_id]:
+            not_before_s[node_id] = asked_s + _OWN_APART_S
         return answer
 
     client.send = send_in_rounds

@@ -91,7 +91,8 @@ class SharedConsumer:
         wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
         committed_only: Whether records of transactions that were aborted, or are still open, are passed over.
         pacing: Says how far apart fetches are that bring little; without it, one follows the other at once.
-        own_id: Tells the id of a producer whose batches are passed over, since its readers know what is in them.
+        own_id: Tells the id of a producer whose batches are passed over, since its readers know what is in them. Their
+            ``lag_records`` counts what is passed over until something else is read behind it.
     """
 
     def __init__(

@@ -127,10 +127,10 @@ class Publisher:
 
     @property
     def producer_id(self) -> int:
-        """The id that the broker knows the producer by, and that its batches have; it has sent something before."""
+        """The id that the broker knows the producer by, and that its batches have; it has been started."""
         manager = None if self._producer is None else self._producer._txn_manager
         if manager is None or not manager.has_pid():
-            msg = "expected an idempotent producer that has sent something, found one that has no id"
+            msg = "expected an idempotent producer that was started, found one that has no id"
             raise AssertionError(msg)
         return int(manager.producer_id)
 

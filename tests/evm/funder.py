@@ -54,9 +54,6 @@ class Funder:
             self._process.kill()
         await self._process.wait()
 
-    async def wait(self) -> None:
-        await self._process.wait()
-
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """The environment of a process that has these settings, their secrets included."""

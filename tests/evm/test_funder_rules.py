@@ -279,7 +279,7 @@ async def test_who_was_paused_and_replaced_ends(settings: Callable[..., Settings
                 first.signal(signal.SIGSTOP)
                 await eventually(lambda: second.is_ready, timeout_s=30)
                 first.signal(signal.SIGCONT)
-                await asyncio.wait_for(first.wait(), 80)
+                await eventually(lambda: first.code is not None, timeout_s=60)
                 await one.chain.mine_every(1)
                 await one.chain.go_to(await next_window_s(one.chain) + 1)
                 await done(one, 1)

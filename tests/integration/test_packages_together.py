@@ -190,7 +190,6 @@ async def test_they_are_served_as_symmio_is_and_no_row_of_theirs_touches_it(
         async with worker(mine, instance="worker-2") as without:
             await without.ready(60)
             await say(mine, COINS, {"kind": "order", "time_ms": 4, "id": "8", "margin": "0.05"})
-            await write_ticks(mine, [tick("BTCUSDT", "111", 2)])
             # Until it speaks for every partition of the one before, the api says so.
             await eventually(lambda: answers(session, "/readyz", 200), 60)
             assert before == await symmio.answers(client)
@@ -205,7 +204,7 @@ async def test_they_are_served_as_symmio_is_and_no_row_of_theirs_touches_it(
             await next_one.ready(60)
             unreadable = f"row cannot be read, its key is served as one without table={ACCOUNTS} key={BROKEN} cause="
             await eventually(lambda: unreadable in next_one.log.read_text(), 30)
-            await write_ticks(mine, [tick("BTCUSDT", "120", 3)])
+            await write_ticks(mine, [tick("BTCUSDT", "120", 2)])
             await eventually(lambda: client.shows(ANN, upnl="40"), 30)
             await say(mine, COINS, {"kind": "paid", "time_ms": 5, "wallet": "main", "amount": "2"})
             await eventually(lambda: client.shows(COINS, liquidatable=False), 30)

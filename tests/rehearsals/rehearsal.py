@@ -34,6 +34,7 @@ class Stage:
         previous: A checkout of the version before; None where there is none.
         absences: When which part was gone.
         notes: Figures for the table.
+        began_s: When the day began, by the clock that only goes forward, in s.
     """
 
     cluster: Cluster
@@ -42,6 +43,7 @@ class Stage:
     previous: Path | None = None
     absences: list[Absence] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    began_s: float = field(default_factory=time.monotonic)
 
     @asynccontextmanager
     async def gone(self, part: str, bound_s: float) -> AsyncIterator[None]:
@@ -56,7 +58,7 @@ class Stage:
         self.absences.append(Absence(part, from_s, time.time(), bound_s))
 
     async def alerted(self, alert: str, **labels: str) -> None:
-        """Wait for an alert of the real rules, where Prometheus runs.
+        """Wait for an alert of the real rules, where Prometheus runs, and note how long after the day began it fired.
 
         Args:
             alert: Its name.
@@ -64,9 +66,8 @@ class Stage:
         """
         if self.alerts is None:
             return
-        from_s = time.monotonic()
         await self.alerts.fired(alert, labels)
-        self.notes.append(f"`{alert}` after {time.monotonic() - from_s:.0f} s")
+        self.notes.append(f"`{alert}` after {time.monotonic() - self.began_s:.0f} s")
 
 
 class Rehearsal(NamedTuple):
@@ -96,11 +97,11 @@ async def played(rehearsal: Rehearsal, stage: Stage) -> Outcome:
     await stage.cluster.all_ready()
     for pod in stage.cluster.pods.values():
         pod.forgive()
-    began_s, before = time.monotonic(), len(stage.watcher.claims)
+    stage.began_s, before = time.monotonic(), len(stage.watcher.claims)
     await rehearsal.happens(stage)
     await stage.cluster.all_ready()
     await everybody_hears(stage)
-    took_s = time.monotonic() - began_s
+    took_s = time.monotonic() - stage.began_s
     for absence in stage.absences:
         claims = stage.watcher.false_claims(absence)
         assert not claims, (rehearsal.name, absence, claims[:5])

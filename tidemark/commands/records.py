@@ -39,7 +39,7 @@ def records(
         0  records were printed, all that there are in the window or --limit
         1  there is none in the window
         2  nothing was read: the window is inverted, out of retention or not written yet, or a topic or Kafka is missing
-        3  it broke off: the log changed, or the broker stopped, so what was printed is not all
+        3  it broke off: the log changed, the broker stopped, or the disk is full, so what was printed is not all
     \b
         tidemark records price-ticks --from -1m --key binance-futures:BTCUSDT
         tidemark records chain-blocks account-events-1 --from 2026-11-20T10:00:00Z --to 2026-11-20T10:30:00Z --json

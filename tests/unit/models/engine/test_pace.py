@@ -55,10 +55,11 @@ def test_a_worker_that_had_little_time_for_a_while_is_soon_as_fast_as_before() -
     assert 0.5 == pytest.approx(pace.age_s(1_000), rel=0.05)
 
 
-def test_the_cost_follows_what_is_measured_and_an_empty_turn_says_nothing() -> None:
+def test_the_cost_follows_what_is_measured_and_a_turn_that_is_empty_or_was_not_measured_says_nothing() -> None:
     pace = Pace(60)
     before = pace.cost_s
     pace.valued(0, 1.0, 0.0, do_more_wait=False)
+    pace.valued(10, None, 0.0, do_more_wait=False)
     unchanged = pace.cost_s
     for _ in range(200):
         pace.valued(10, 10 * 500e-6, 0.0, do_more_wait=False)

@@ -240,7 +240,7 @@ def test_an_account_whose_row_cannot_be_read_is_shown_as_suspect_at_once() -> No
     assert "unknown" in world.body(ALERTS, KEY)["alarms"]
     world.goes_on()
     assert "suspect" == world.body(VALUATIONS, KEY)["status"]
-    assert any("expected the body of an account's row" in cause for cause in world.engine.refused)
+    assert any("expected a row of accounts" in cause for cause in world.engine.refused)
 
 
 def test_a_mark_that_cannot_be_read_is_unknown_until_the_next_tick() -> None:

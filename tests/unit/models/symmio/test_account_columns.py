@@ -10,6 +10,7 @@ import pytest
 from models.codec import decode_row, encode_body, encode_row
 from models.errors import BadRow
 from models.symmio.account import AccountRow, BlockUndo, decode_account, encode_account
+from models.symmio.holding import decode_holding
 from models.symmio.state import AccountState, Balances, Locked, OrderType, PositionType, Quote, QuoteStatus
 from models.symmio.symmio_row_bodies import AccountBody
 from models.symmio.undo import diff
@@ -136,6 +137,14 @@ def _with(path: tuple[str | int, ...], value: object) -> bytes:
 def test_a_row_with_a_column_of_another_kind_is_refused(path: tuple[str | int, ...], value: object) -> None:
     with pytest.raises(BadRow, match="expected a row of accounts"):
         decode_account(_with(path, value))
+
+
+@pytest.mark.parametrize(
+    "path", [("state", "party_b", BOB, 1, 2), ("state", "balances", 0), ("state", "quotes", 0, "quantity")]
+)
+def test_what_is_valued_is_refused_when_it_is_read_and_not_when_it_is_valued(path: tuple[str | int, ...]) -> None:
+    with pytest.raises(BadRow, match="expected a row of accounts"):
+        decode_holding(_with(path, "many"), 6)
 
 
 def test_a_column_of_a_later_version_is_passed_over() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +15,11 @@ from click.testing import CliRunner
 from streams.replay.bounded_log import BrokenOff, Place, Span
 from streams.replay.captured_log import CapturedLog, CaptureWriter
 from tests.support.listed_log import ListedLog, record
+from tests.support.server import ROOT
 from tidemark import cli as command_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
-    from pathlib import Path
 
     from click.testing import Result
 
@@ -29,6 +32,7 @@ RECORDS = [
     record("price-ticks", 0, 3, 4_000, '{"n":3}', "v:BTC"),
     record("chain-blocks", 0, 3, 2_000, '{"n":9}', "d"),
 ]
+FULL = Path("/dev/full")
 BEGIN, END = "1970-01-01T00:00:01Z", "1970-01-01T00:00:05Z"
 
 
@@ -130,6 +134,17 @@ def test_a_broker_that_stops_in_the_middle_ends_with_3_and_leaves_no_file(
     assert 3 == result.exit_code
     assert "the broker stopped" in result.stderr
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is full")
+def test_where_there_is_no_room_for_what_is_printed_that_is_said_and_it_ends_with_3(captured: Path) -> None:
+    command = [sys.executable, "-m", "tidemark.cli", "records", "price-ticks", "--from", BEGIN, "--log", str(captured)]
+    with FULL.open("wb") as full:
+        ended = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert 3 == ended.returncode, ended.stderr
+    assert b"expected room for what is printed" in ended.stderr
+    assert b"Traceback" not in ended.stderr
 
 
 class FollowedLog(ListedLog):
