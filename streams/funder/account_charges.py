@@ -381,9 +381,10 @@ class AccountCharges:
         unanimous = len(charged) > 1 and not search.good and len(reasons) == 1
         if unanimous or any(map(_is_no_quotes, reasons)):
             raise AccountFault(reason)
-        quotes = await self._chain.quotes([one.due.quote_id for one, _ in search.culprits])
+        told = await self._chain.quotes_by_each([one.due.quote_id for one, _ in search.culprits])
         for one, refusal in search.culprits:
-            if self._eligibility(one.due, quotes[one.due.quote_id]) is not Eligibility.DUE:
+            found = [self._eligibility(one.due, quotes[one.due.quote_id]) for quotes in told]
+            if self._chain.agree(eligibility is not Eligibility.DUE for eligibility in found):
                 # It was closed or paid since it was read: the next try says so of it.
                 continue
             if not await self._chain.is_refused(*self._as_party_b(self._data([one], signature))):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
@@ -22,30 +21,29 @@ from tests.support.committed_offsets import told_committed
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
-    from aiokafka.protocol.api import Request
     from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
 PLACE = TopicPartition("one", 0)
 COMMITTED = {PLACE: OffsetAndMetadata(7, "")}
 
 
-class YoungCluster(AIOKafkaAdminClient):
+class YoungCluster:
     """It has a coordinator when it was asked ``asks`` times for one, which tells offsets after that many ``errors``."""
 
     def __init__(self, asks: int = 0, *errors: int) -> None:
         self._asks = asks
         self._errors = list(errors)
 
-    async def find_coordinator(self, group_id: str, coordinator_type: int = 0) -> int:
-        assert (group_id, coordinator_type) == ("group", 0)
+    async def find_coordinator(self, group: str) -> int:
+        assert group == "group"
         self._asks -= 1
         if self._asks > 0:
             raise GroupCoordinatorNotAvailableError
         return 3
 
-    async def _send_request(self, request: Request, node_id: int | None = None) -> OffsetFetchResponse_v3:
+    async def _send_request(self, request: object, coordinator: int) -> OffsetFetchResponse_v3:
         assert isinstance(request, OffsetFetchRequest)
-        assert node_id == 3
+        assert coordinator == 3
         return told_committed({}, self._errors.pop(0)) if self._errors else told_committed({PLACE: 7})
 
 
