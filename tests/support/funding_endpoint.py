@@ -172,7 +172,7 @@ class FundingEndpoint:
         if data[:4] in _VIEWS:
             name, kinds = _VIEWS[data[:4]]
             seen = _viewed(head.state, name, kinds, data)
-            return "0x" + _twisted(self.twists, name, seen).hex()
+            return "0x" + twisted_view(self.twists, data, seen).hex()
         time_s = self._chain.now_s if head is self._chain.head else head.time_s + 1
         try:
             self._chain.charge(copy.deepcopy(head.state), call["from"], data, time_s)
@@ -208,8 +208,9 @@ How long signatures hold is its ``validity``.
 """
 
 
-def _twisted(lie: str, name: str, seen: bytes) -> bytes:
-    """What an endpoint answers to a view of that name which tells that lie."""
+def twisted_view(lie: str, asked: bytes, seen: bytes) -> bytes:
+    """What an endpoint that tells one of ``VIEWS_TWISTED`` answers where others answer ``seen`` to a call of a view."""
+    name, _ = _VIEWS.get(asked[:4], ("", ()))
     if lie not in VIEWS_TWISTED or VIEWS_TWISTED[lie][0] != name:
         return seen
     _, word, other = VIEWS_TWISTED[lie]
