@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eth_abi.abi import decode, encode
 from eth_hash.auto import keccak
 
+from streams.funder.data_fees import ORACLE
 from streams.funder.diamond_calls import call_data
 from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow, Refused
 from tests.support.funding_chain import CHAIN_ID, DIAMOND, E18, VALID_S, Refusal, gas_of
@@ -168,6 +169,9 @@ class FundingEndpoint:
             return Refused(f"{self.label}: {error}", str(error))
 
     def _called(self, method: str, call: dict[str, Any], head: Block) -> Outcome:
+        if call["to"] == ORACLE:
+            # There is no contract, as ``eth_getCode`` says too.
+            return "0x"
         data = bytes.fromhex(call["data"][2:])
         if data[:4] in _VIEWS:
             name, kinds = _VIEWS[data[:4]]
