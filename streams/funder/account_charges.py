@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from models.symmio.funding_plan import ChainQuote
+    from models.symmio.funding_records import Transaction
     from streams.funder.chain_view import Chain, Pair
     from streams.funder.muon import Muon
     from streams.funder.sender import Sender
@@ -38,8 +39,8 @@ _log = logging.getLogger(__name__)
 # Others may act for the pair at the same time, and a signature that was overtaken is fetched again. If that happens
 # more often than this in a row, it is a fault of the gateway; the account is tried again with the next pass.
 _TRIES = 6
-# Others may act for a pair in each block, and have each of its charges revert at the signer's cost.
-_REVERTS = 12
+# Others may act for a pair in each block, and have each of its charges revert at the signer's cost, or be taken back.
+_FAILURES = 12
 # A revert reason with one of these words is about the pair, its signature or the whole deployment: no quote is to
 # blame.
 _NOT_A_QUOTES = ("paus", "liquidat", "solven", "muon", "signature", "expired", "nonce", "suspend", "emergency")
@@ -50,7 +51,9 @@ _NOT_TAKEN = (
 _NOT_OPENED = "its window is not open yet: the block that opened it has left the chain"
 
 _UNSURE = "endpoints differ about it"
+_CONTRADICTED = "endpoints differ on whether it is to be charged: some have an old state"
 _REVERTED = "its charge reverted alone in block {}, and no two endpoints say why"
+_REVERT_LEFT = "the block has left the chain in which its charge reverted, which is under way again"
 
 CHANGED = "its market has other funding epochs since this one began"
 """Why a quote is not charged whose market was changed: the contract would take that for one of the new epochs."""
@@ -189,19 +192,19 @@ class AccountCharges:
         left = [due for due in dues if not self._progress[due.epoch].settled(due.quote_id)]
         now_s = await self._chain.agreed_time_s()
         over = [due for due in left if now_s > due.window.closes_s]
-        for batch in batches(over, self._batch):
-            await self._tell(batch, now_s)
         held_up: dict[int, str] = {}
+        for batch in batches(over, self._batch):
+            await self._tell(batch, now_s, held_up)
         open_now = [due for due in left if now_s <= due.window.closes_s]
         if open_now and not is_settled:
             raise AccountFault(_NOT_TAKEN)
         for batch in batches(open_now, self._batch):
             await self._charge(batch, held_up)
         if held_up:
-            msg = f"expected to charge all quotes that are open, found: {_listed(held_up)}"
+            msg = f"expected to settle all quotes that are due, found: {_listed(held_up)}"
             raise AccountFault(msg)
 
-    async def _tell(self, batch: Sequence[Due], now_s: int) -> None:
+    async def _tell(self, batch: Sequence[Due], now_s: int, held_up: dict[int, str]) -> None:
         """Find out what became of quotes whose window has closed; that the contract does not say it is a reason too."""
         ids = [due.quote_id for due in batch]
         try:
@@ -214,8 +217,8 @@ class AccountCharges:
             batch = [due for due in batch if due.quote_id not in refused]
             quotes = await self._chain.quotes([due.quote_id for due in batch])
         contradicted = await self._contradicted(batch, quotes)
+        held_up |= dict.fromkeys(contradicted, _CONTRADICTED)
         self._decide(batch, quotes, now_s, contradicted)
-        _expect_agreement(contradicted)
 
     async def _charge(self, batch: Sequence[Due], held_up: dict[int, str]) -> None:
         reverted: Attempt | None = None
@@ -237,6 +240,7 @@ class AccountCharges:
             held_up |= unsure
             batch = [due for due in batch if due.quote_id not in unsure]
             contradicted = await self._contradicted(batch, pair.quotes)
+            held_up |= dict.fromkeys(contradicted, _CONTRADICTED)
             moment = await self._chain.moment({due.symbol_id: due.kind for due in batch})
             charged, gone = self._decide(batch, pair.quotes, moment.now_s, contradicted)
             held_up |= gone
@@ -246,7 +250,6 @@ class AccountCharges:
             held_up |= others
             charged = [one for one in charged if one.due.quote_id not in others]
             if not charged:
-                _expect_agreement(contradicted)
                 return
             signature = await self._signature(charged, pair)
             data = self._data(charged, signature)
@@ -255,25 +258,24 @@ class AccountCharges:
                 await self._blame(charged, pair, signature, reason)
                 continue
             attempt = Attempt(tuple(one.charge for one in charged), pair.nonces)
-            if attempt == reverted and not await self._has_moved(pair):
-                await self._divide(charged, held_up)
-                return
-            self._expect_few_reverts(charged)
+            if attempt == reverted:
+                revert = self._revert_of(charged)
+                if not await self._has_moved(pair, revert):
+                    await self._give_up(charged, revert, held_up)
+                    return
+            self._expect_few_failures(charged)
             try:
                 state = await self._send(charged, data, pair.last_s(signature))
             except TooMuchGas:
                 if len(charged) == 1:
                     raise
-                half = len(batch) // 2
-                await self._charge(batch[:half], held_up)
-                await self._charge(batch[half:], held_up)
+                await self._divide(charged, held_up)
                 return
             if state is State.SENT:
                 raise AccountFault(_NOT_TAKEN)
             if state is State.MINED:
                 for one in charged:
                     self._progress[one.due.epoch].paid.add(one.due.quote_id)
-                _expect_agreement(contradicted)
                 return
             # One whose signature may have expired before reverted for that.
             is_in_time = await self._chain.agreed_time_s() <= pair.last_s(signature)
@@ -379,9 +381,10 @@ class AccountCharges:
         unanimous = len(charged) > 1 and not search.good and len(reasons) == 1
         if unanimous or any(map(_is_no_quotes, reasons)):
             raise AccountFault(reason)
-        quotes = await self._chain.quotes([one.due.quote_id for one, _ in search.culprits])
+        told = await self._chain.quotes_by_each([one.due.quote_id for one, _ in search.culprits])
         for one, refusal in search.culprits:
-            if self._eligibility(one.due, quotes[one.due.quote_id]) is not Eligibility.DUE:
+            found = [self._eligibility(one.due, quotes[one.due.quote_id]) for quotes in told]
+            if self._chain.agree(eligibility is not Eligibility.DUE for eligibility in found):
                 # It was closed or paid since it was read: the next try says so of it.
                 continue
             if not await self._chain.is_refused(*self._as_party_b(self._data([one], signature))):
@@ -406,28 +409,44 @@ class AccountCharges:
     async def _is_overtaken(self, pair: Pair) -> bool:
         return await self._chain.nonces(self._party_a, self._route.party_b) != pair.nonces
 
-    async def _has_moved(self, pair: Pair) -> bool:
-        return await self._chain.has_moved(self._party_a, self._route.party_b, pair.nonces)
+    async def _has_moved(self, pair: Pair, revert: Transaction) -> bool:
+        """Whether somebody acted for the pair before a charge reverted, unless endpoints that know of it say not."""
+        # What is in the chain has its block.
+        since_block = revert.block or 0
+        return await self._chain.has_moved(self._party_a, self._route.party_b, pair.nonces, since_block)
+
+    def _revert_of(self, charged: Sequence[Charged]) -> Transaction:
+        """The newest transaction of ours that was to make these charges and reverted."""
+        wanted = {(one.due.epoch, one.due.quote_id) for one in charged}
+        for record in reversed(self._sender.reverts(self._party_a, {one.due.epoch for one in charged})):
+            if wanted == {(cells.epoch, cells.quote_id) for cells in record.charges}:
+                return record
+        # It is sent again as it is, and the next try waits for it.
+        raise AccountFault(_REVERT_LEFT)
+
+    async def _give_up(self, charged: Sequence[Charged], revert: Transaction, held_up: dict[int, str]) -> None:
+        """Send halves of a charge that reverted for no reason that is known; a quote that did alone is to blame."""
+        if len(charged) > 1:
+            await self._divide(charged, held_up)
+            return
+        due = charged[0].due
+        _log.warning("charge reverted party_a=%s quote=%d block=%s", self._party_a, due.quote_id, revert.block)
+        self._progress[due.epoch].culprits[due.quote_id] = _REVERTED.format(revert.block)
 
     async def _divide(self, charged: Sequence[Charged], held_up: dict[int, str]) -> None:
-        """Go on in halves after a charge reverted for no reason that is known, and give up on what reverted alone."""
-        if len(charged) == 1:
-            due = charged[0].due
-            # Where a fork has taken it away meanwhile, it is sent again as it is.
-            for record in self._sender.reverts(self._party_a, {due.epoch})[-1:]:
-                _log.warning("charge reverted party_a=%s quote=%d block=%s", self._party_a, due.quote_id, record.block)
-                self._progress[due.epoch].culprits[due.quote_id] = _REVERTED.format(record.block)
-            return
         dues = [one.due for one in charged]
         half = len(dues) // 2
         await self._charge(dues[:half], held_up)
         await self._charge(dues[half:], held_up)
 
-    def _expect_few_reverts(self, charged: Sequence[Charged]) -> None:
+    def _expect_few_failures(self, charged: Sequence[Charged]) -> None:
         """Expect that charging the account has not come to nothing so often that it is not to be paid for any more."""
-        reverts = len(self._sender.reverts(self._party_a, {one.due.epoch for one in charged}))
-        if reverts >= _REVERTS:
-            msg = f"expected fewer than {_REVERTS} of the account's charges to revert in an epoch, found {reverts}"
+        failures = self._sender.failures(self._party_a, {one.due.epoch for one in charged})
+        if failures >= _FAILURES:
+            msg = (
+                f"expected fewer than {_FAILURES} of the account's charges to revert or be taken back in an epoch, "
+                f"found {failures}"
+            )
             raise AccountFault(msg)
 
     async def _send(self, charged: Sequence[Charged], data: bytes, expires_s: int) -> State | None:
@@ -476,12 +495,6 @@ def _expect_passing(charged: Sequence[Charged], last_s: int) -> None:
 
 def _listed(reasons: Mapping[int, str]) -> str:
     return "; ".join(f"quote {quote_id}: {said}" for quote_id, said in sorted(reasons.items()))
-
-
-def _expect_agreement(contradicted: Collection[int]) -> None:
-    if contradicted:
-        msg = f"expected the endpoints to agree about quotes {sorted(contradicted)}, found that some have an old state"
-        raise AccountFault(msg)
 
 
 def _is_no_quotes(reason: str) -> bool:

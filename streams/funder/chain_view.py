@@ -116,9 +116,9 @@ class Chain(AgreedChain):
             raise node_down(_GET_CODE, error) from error
 
     async def is_deployed(self, address: str) -> bool | None:
-        """Find out whether a contract is at an address now, unless two endpoints say that none is.
+        """Find out whether a contract is at an address now, by two endpoints, or by the only one that is configured.
 
-        None where too few of them answer to say that.
+        None where no two of them say the same.
 
         Args:
             address: The address. ``has_code`` asks for as long as it takes to be sure.
@@ -127,9 +127,9 @@ class Chain(AgreedChain):
             NodeDown: No endpoint answers.
         """
         said = await self._of_each([(_GET_CODE, [address, "latest"])], lambda _, results: read_code(results[0]))
-        if not is_agreed(not one for one in said):
-            return True
-        return False if len(said) >= min(ENOUGH, self._node.endpoints) else None
+        if len(said) < min(ENOUGH, self._node.endpoints):
+            return None
+        return agreed(said)
 
     async def signature_valid_s(self) -> int:
         """How long the contract takes a signature for, in s."""
@@ -255,30 +255,32 @@ class Chain(AgreedChain):
             Contradicted: No two say the same.
             Reverted: The contract refuses the view.
         """
-        found = agreed(await self._nonces_by_each(party_a, party_b))
+        read = _decoded(_read_nonces)
+        views = self._calls_of(_nonces_of(party_a, party_b))
+        found = agreed(await self._of_each(views, lambda _, results: read(results)))
         if found is None:
             msg = f"expected two endpoints to say the same of the nonces of account {party_a}, found that they differ"
             raise Contradicted(msg)
         return found
 
-    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int]) -> bool:
-        """Find out whether somebody acted for a pair, unless endpoints agree that nobody did.
+    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int], since_block: int) -> bool:
+        """Find out whether somebody acted for a pair, unless two endpoints say that nobody did.
 
         Args:
             party_a: Address of the account.
             party_b: Address of the hedger.
             nonces: The contract's own nonces of the pair before.
+            since_block: Who has not come to this block has no say: it may be what it does not know yet that acted.
 
         Raises:
             NodeDown: No endpoint answers.
             Reverted: The contract refuses the view, in the state of every endpoint.
         """
-        told = await self._nonces_by_each(party_a, party_b)
-        return len(told) < self.enough or any(one != nonces for one in told)
-
-    async def _nonces_by_each(self, party_a: str, party_b: str) -> list[tuple[int, int]]:
         read = _decoded(_read_nonces)
-        return await self._of_each(self._calls_of(_nonces_of(party_a, party_b)), lambda _, results: read(results))
+        told = await self._of_each(
+            self._calls_of(_nonces_of(party_a, party_b)), lambda latest, results: (latest.block, read(results))
+        )
+        return not self.agree(found == nonces for block, found in told if block >= since_block)
 
     async def refusal(self, sender: str, to: str, data: bytes) -> str | None:
         """Find out why a contract would refuse a call in the state that the next transaction would find.
@@ -323,7 +325,7 @@ class Chain(AgreedChain):
             sender: Address that signs it.
             to: Address that it calls.
             data: The call.
-            most: What is above that counts only where no endpoint says less: no transaction has so much.
+            most: What is above that counts of two endpoints only where both say so: no transaction has so much.
 
         Raises:
             NodeDown: No endpoint answers.
@@ -331,10 +333,12 @@ class Chain(AgreedChain):
         """
         call: Call = ("eth_estimateGas", [{"from": sender, "to": to, "data": _hex(data)}, "pending"])
         told = await self._of_each([call], lambda _, results: read_quantity(results[0]))
-        return ample([one for one in told if one <= most] or told)
+        if len(told) == ENOUGH:
+            told = [one for one in told if one <= most] or told
+        return ample(told)
 
     async def number_of(self, address: str, view: _View) -> int | None:
-        """The number that a view of any contract answers; None where it refuses to.
+        """The number that a view of any contract answers; None where it refuses to, and 0 where no contract is there.
 
         That is the higher of those that two endpoints name, or of two the higher one.
 
@@ -346,7 +350,8 @@ class Chain(AgreedChain):
             NodeDown: No endpoint answers.
         """
         call: Call = ("eth_call", [{"to": address, "data": _hex(call_data(*view))}, "latest"])
-        read = _decoded(lambda answers: read_numbers(answers[0], 1)[0])
+        # Whatever is called where no contract is answers nothing at all.
+        read = _decoded(lambda answers: read_numbers(answers[0], 1)[0] if answers[0] else 0)
         try:
             return ample(await self._of_each([call], lambda _, results: read(results)))
         except Reverted:

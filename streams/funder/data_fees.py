@@ -56,9 +56,10 @@ class DataFees:
             NodeDown: The node does not answer.
         """
         if self._has_oracle is None:
-            # Nothing is signed meanwhile: what is not known for sure is asked for again with the next transaction.
+            # What is not known for sure is asked for again with the next transaction, and so is the oracle meanwhile:
+            # it says 0 where it is not.
             self._has_oracle = await self._chain.is_deployed(ORACLE)
-        if not self._has_oracle:
+        if self._has_oracle is False:
             return 0
         for_data_wei = await self._chain.number_of(ORACLE, ("getL1Fee", ("bytes",), (data + _ENVELOPE,)))
         # Oracles of before there was such a fee do not know it.

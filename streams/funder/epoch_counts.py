@@ -23,9 +23,9 @@ _UNACCOUNTED = Gauge(
     "Accounts whose quotes do not have exactly one outcome each, though the window has closed.",
     ("deployment", "party_b"),
 )
-_NOT_FINAL = Gauge(
-    "tidemark_funding_not_final_seconds",
-    "How long ago the window of the oldest epoch closed of which outcomes are not final yet; 0 where all are.",
+_NOT_FINAL_SINCE = Gauge(
+    "tidemark_funding_not_final_since_seconds",
+    "When the window of the oldest epoch closes of which outcomes are not final yet, Unix s; 0 where all are.",
     ("deployment", "party_b"),
 )
 _OPEN = "open"
@@ -40,7 +40,7 @@ def count(name: str, party_b: str, rounds: Collection[Round], now_s: int) -> Non
         rounds: Its epochs that are not final; where there are none the gauges of quotes and accounts stay.
         now_s: The chain's time, Unix s.
     """
-    _NOT_FINAL.labels(name, party_b).set(max([0, *(now_s - one.frozen.closes_s for one in rounds)]))
+    count_not_final(name, party_b, rounds)
     if not rounds:
         return
     newest = max(rounds, key=lambda one: one.frozen.epoch.pays_s)
@@ -58,3 +58,14 @@ def count(name: str, party_b: str, rounds: Collection[Round], now_s: int) -> Non
             if now_s > one.frozen.closes_s
         )
     )
+
+
+def count_not_final(name: str, party_b: str, rounds: Collection[Round]) -> None:
+    """Set the gauge of what is not final to an instant, which grows older also while nobody can be asked.
+
+    Args:
+        name: The deployment's name.
+        party_b: Address of the hedger.
+        rounds: Its epochs that are not final.
+    """
+    _NOT_FINAL_SINCE.labels(name, party_b).set(min((one.frozen.closes_s for one in rounds), default=0))

@@ -24,7 +24,7 @@ from models.symmio.funding_records import (
 from streams.funder.account_charges import CHANGED, AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_errors import ChainError
-from streams.funder.epoch_counts import count
+from streams.funder.epoch_counts import count, count_not_final
 from streams.funder.epoch_moves import held_before
 from streams.funder.finality import Finality
 from streams.funder.missed_windows import MissedWindows
@@ -154,6 +154,8 @@ class Executor:
             # Outcomes are final only once it is settled; records of before epochs were final say so in no other way.
             one.is_settled = bool(one.plans) and one.is_told
             one.doubt(newest.values())
+        # The first pass may be long in coming.
+        count_not_final(self._name, self._party_b, self._rounds.values())
 
     def unmined(self, record: Transaction) -> None:
         """Look again at an account's quotes, since a transaction of it has left the chain, or is another one."""

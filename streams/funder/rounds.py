@@ -168,22 +168,35 @@ class Round:
     def doubt(self, sent: Iterable[Transaction]) -> None:
         """Take back outcomes on record that the executor before would have told anew, had it not ended.
 
-        Their plans have more quotes by now, or what they say is paid is in no transaction that is in the chain.
+        Their plans have more quotes by now, what they say is paid is in no transaction that is in the chain, or a quote
+        that they blame for a revert has none of its own there any more.
 
         Args:
             sent: The newest record of each transaction.
         """
         mined: set[int] = set()
+        reverted: set[int] = set()
+        reverted_alone: set[int] = set()
         others: set[int] = set()
         for one in sent:
-            found = mined if one.state == State.MINED else others
-            found |= {cells.quote_id for cells in one.charges if cells.epoch == self.frozen.epoch}
-        left = others - mined
+            charged = {cells.quote_id for cells in one.charges if cells.epoch == self.frozen.epoch}
+            match one.state:
+                case State.MINED:
+                    mined |= charged
+                case State.REVERTED:
+                    reverted |= charged
+                    if len(one.charges) == 1:
+                        reverted_alone |= charged
+                case _:
+                    others |= charged
+        unpaid = (reverted | others) - mined
+        unblamed = mined | (others - reverted_alone)
         for party_a, plan in self.plans.items():
             former = self.outcomes.get(party_a)
             if former is None or former.final:
                 continue
-            if former.quotes == sorted(quote_id for quote_id, _ in plan.quotes) and left.isdisjoint(former.paid):
+            is_whole = former.quotes == sorted(quote_id for quote_id, _ in plan.quotes)
+            if is_whole and unpaid.isdisjoint(former.paid) and unblamed.isdisjoint(former.culprits):
                 continue
             del self.outcomes[party_a]
             self.progress_of(party_a).free.update(former.free)

@@ -161,6 +161,10 @@ class Sender:
         """Our transactions that were to charge an account for any of some epochs and reverted, in order of nonces."""
         return self._sent.reverts(party_a, epochs)
 
+    def failures(self, party_a: str, epochs: Collection[Epoch]) -> int:
+        """How many of our transactions were to charge an account for any of some epochs and charged nothing."""
+        return self._sent.failures(party_a, epochs)
+
     def _note(self, record: Transaction) -> None:
         self._ceilings.note(record)
         self._sent.note(record)
@@ -203,6 +207,9 @@ class Sender:
             self._next += 1
         await self._store([flight])
         await self._hand_over(flight)
+        if flight.is_void:
+            # Later ones of ours wait for its nonce, which is filled with the next look.
+            flight.sent_s = 0.0
         await flight.done_or_stuck()
         return State(flight.record.state)
 

@@ -1,4 +1,4 @@
-"""What a signer's transactions in the chain have charged, and which of them have reverted."""
+"""What a signer's transactions in the chain have charged, and which of them have charged nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SentCharges:
     def note(self, record: Transaction) -> None:
         """Take in a transaction as its newest record has it."""
         self._landed.pop(record.nonce, None)
-        if record.state in (State.MINED, State.REVERTED) and record.charges:
+        if record.state in (State.MINED, State.REVERTED, State.CANCELLED) and record.charges:
             since_s = record.closes_s - _REMEMBERED_S
             self._landed = {nonce: one for nonce, one in self._landed.items() if one.closes_s >= since_s}
             self._landed[record.nonce] = record
@@ -39,7 +39,7 @@ class SentCharges:
         )
 
     def reverts(self, party_a: str, epochs: Collection[Epoch]) -> list[Transaction]:
-        """Find the transactions in the chain that were to charge an account for any of some epochs and did nothing.
+        """Find the transactions in the chain that were to charge an account for any of some epochs and reverted.
 
         Args:
             party_a: Address of the account.
@@ -48,9 +48,20 @@ class SentCharges:
         Returns:
             Their newest records, in the order of nonces.
         """
+        return [one for one in self._of(party_a, epochs) if one.state == State.REVERTED]
+
+    def failures(self, party_a: str, epochs: Collection[Epoch]) -> int:
+        """Count the transactions that were to charge an account for any of some epochs and reverted or were taken back.
+
+        Args:
+            party_a: Address of the account.
+            epochs: The epochs.
+        """
+        return sum(one.state != State.MINED for one in self._of(party_a, epochs))
+
+    def _of(self, party_a: str, epochs: Collection[Epoch]) -> list[Transaction]:
         return [
             record
             for _, record in sorted(self._landed.items())
-            if (record.state, record.party_a) == (State.REVERTED, party_a)
-            and any(cells.epoch in epochs for cells in record.charges)
+            if record.party_a == party_a and any(cells.epoch in epochs for cells in record.charges)
         ]

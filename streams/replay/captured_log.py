@@ -84,12 +84,16 @@ class CaptureWriter:
         self._partial = directory.with_name(directory.name + ".partial")
         for path in (directory, self._partial):
             if path.exists():
-                msg = f"expected nothing at {path}, found something; name another directory, or remove it"
-                raise CaptureExists(msg)
+                raise CaptureExists(_found(path))
         self._parts: dict[Place, _Part] = {}
+        with writing(self._partial):
+            try:
+                self._partial.mkdir(parents=True)
+            except FileExistsError as error:
+                # What another capture of this name has made since is not ours to remove.
+                raise CaptureExists(_found(self._partial)) from error
         try:
             with writing(self._partial):
-                self._partial.mkdir(parents=True)
                 for place in vector:
                     self._parts[place] = _Part(self._partial / _file_of(place))
         except CannotWrite:
@@ -293,6 +297,10 @@ def _read_manifest(path: Path) -> Manifest:
         msg = f"expected digest {manifest.digest} of the parts that {path} names, found another: it was altered"
         raise BadCapture(msg)
     return manifest
+
+
+def _found(path: Path) -> str:
+    return f"expected nothing at {path}, found something; name another directory, or remove it"
 
 
 def _file_of(place: Place) -> str:

@@ -13,6 +13,8 @@ import aiohttp
 from aiohttp import web
 from eth_hash.auto import keccak
 
+from tests.support.funding_endpoint import twisted_view
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -32,10 +34,15 @@ LIES = (
     "hangs",
     "keeps transactions",
     "reverts",
+    "price",
+    "side",
+    "maximum",
+    "liquidation",
 )
 """What a node may do all the time: its head is ahead, stands still or lags, its clock is ahead or behind, it takes what
-the contract refuses, names too little gas, tells no receipts or that everything reverted, never answers, or says that
-it took a transaction and keeps it."""
+the contract refuses, names too little gas, tells no receipts or that everything reverted, never answers, says that it
+took a transaction and keeps it, or tells another price, side or maximum of each quote, or that accounts are under
+liquidation."""
 # Where a call names the block, among its parameters.
 _BLOCK_AT = {
     "eth_getBlockByNumber": 0,
@@ -160,6 +167,9 @@ class Flaky:
             case "eth_call" | "eth_estimateGas" if self._lie == "takes all" and "error" in answer:
                 taken = "0x" if method == "eth_call" else hex(500_000)
                 answer = {"jsonrpc": "2.0", "id": call["id"], "result": taken}
+            case "eth_call" if isinstance(result, str):
+                asked, seen = (bytes.fromhex(text.removeprefix("0x")) for text in (call["params"][0]["data"], result))
+                answer = answer | {"result": "0x" + twisted_view(self._lie, asked, seen).hex()}
             case "eth_estimateGas" if self._lie == "too little gas" and result is not None:
                 answer = answer | {"result": hex(_TOO_LITTLE_GAS)}
             case _:

@@ -291,8 +291,12 @@ def test_one_endpoint_of_two_that_is_wrong_about_what_is_taken_costs_a_bounded_n
     assert world.reverts <= (2 if lie == "takes all" else 0)
 
 
+# Of two that differ on which quote it is nothing is told before they agree, also once its window has closed.
+TOLD_BY_TWO = [lie for lie in VIEWS_TWISTED if lie != "market"]
+
+
 @pytest.mark.parametrize("place", [0, 1])
-@pytest.mark.parametrize("lie", VIEWS_TWISTED)
+@pytest.mark.parametrize("lie", TOLD_BY_TWO)
 def test_one_endpoint_of_two_that_is_wrong_about_an_account_charges_nothing_wrongly(lie: str, place: int) -> None:
     world = run_in_no_time(where_one_is_wrong_about_costs(lie, 2, place))
     assert ([], 0) == (world.complaints(may_miss=True), world.reverts)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from eth_abi.abi import decode, encode
 from eth_hash.auto import keccak
 
+from streams.funder.data_fees import ORACLE
 from streams.funder.diamond_calls import call_data
 from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow, Refused
 from tests.support.funding_chain import CHAIN_ID, DIAMOND, E18, VALID_S, Refusal, gas_of
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streams.node.rpc import Call, Outcome
     from tests.support.funding_chain import Block, FundingChain, OnChain, State
@@ -60,7 +61,7 @@ class FundingEndpoint:
         # Whether it takes whatever the contract refuses, and the gas that it says where it is not what is so.
         self.takes_all = False
         self.gas: int | None = None
-        # The view that it answers wrongly, one of ``VIEWS_TWISTED``, and whether it refuses every charge.
+        # What it says wrongly of accounts, one of ``VIEWS_TWISTED``, and whether it refuses every charge.
         self.twists = ""
         self.refuses_all = False
         # What its receipts say, whatever is so.
@@ -168,11 +169,14 @@ class FundingEndpoint:
             return Refused(f"{self.label}: {error}", str(error))
 
     def _called(self, method: str, call: dict[str, Any], head: Block) -> Outcome:
+        if call["to"] == ORACLE:
+            # There is no contract, as ``eth_getCode`` says too.
+            return "0x"
         data = bytes.fromhex(call["data"][2:])
         if data[:4] in _VIEWS:
             name, kinds = _VIEWS[data[:4]]
             seen = _viewed(head.state, name, kinds, data)
-            return "0x" + (_twisted(name, seen) if name == self.twists else seen).hex()
+            return "0x" + twisted_view(self.twists, data, seen).hex()
         time_s = self._chain.now_s if head is self._chain.head else head.time_s + 1
         try:
             self._chain.charge(copy.deepcopy(head.state), call["from"], data, time_s)
@@ -189,18 +193,33 @@ class FundingEndpoint:
         return CallReverted(f"{self.label}: {said}", said, data, self.label)
 
 
-VIEWS_TWISTED = {"getQuote": 6, "nonceOfPartyA": 0, "getMuonConfig": 0, "partyAStats": 0, "balanceInfoOfPartyA": 0}
-"""The word of each view of which an endpoint may say something else.
+VIEWS_TWISTED: dict[str, tuple[str, int, Callable[[int], int]]] = {
+    "price": ("getQuote", 6, lambda said: 2 * said),
+    "side": ("getQuote", 4, lambda said: 1 - said),
+    "amount": ("getQuote", 10, lambda said: 2 * said),
+    "maximum": ("getQuote", 20, lambda _: 0),
+    "market": ("getQuote", 3, lambda said: said + 1),
+    "nonce": ("nonceOfPartyA", 0, lambda said: said + 1),
+    "hedger's nonce": ("nonceOfPartyB", 0, lambda said: said + 1),
+    "validity": ("getMuonConfig", 0, lambda said: said + 10**9),
+    "liquidation": ("partyAStats", 0, lambda _: 1),
+    "balance": ("balanceInfoOfPartyA", 0, lambda _: 0),
+    "hedger's balance": ("balanceInfoOfPartyB", 0, lambda _: 0),
+}
+"""What an endpoint may say wrongly of an account or a quote: the view, which of its words, and what it says there.
 
-That is a price, a nonce, how long signatures hold, whether an account is under liquidation, and what it has.
+How long signatures hold is its ``validity``.
 """
 
 
-def _twisted(name: str, seen: bytes) -> bytes:
-    at = 32 * VIEWS_TWISTED[name]
-    said = int.from_bytes(seen[at : at + 32])
-    other = 0 if name == "balanceInfoOfPartyA" else said + (10**9 if name == "getMuonConfig" else 1)
-    return seen[:at] + other.to_bytes(32) + seen[at + 32 :]
+def twisted_view(lie: str, asked: bytes, seen: bytes) -> bytes:
+    """What an endpoint that tells one of ``VIEWS_TWISTED`` answers where others answer ``seen`` to a call of a view."""
+    name, _ = _VIEWS.get(asked[:4], ("", ()))
+    if lie not in VIEWS_TWISTED or VIEWS_TWISTED[lie][0] != name:
+        return seen
+    _, word, other = VIEWS_TWISTED[lie]
+    at = 32 * word
+    return seen[:at] + other(int.from_bytes(seen[at : at + 32])).to_bytes(32) + seen[at + 32 :]
 
 
 def _viewed(state: State, name: str, kinds: tuple[str, ...], data: bytes) -> bytes:

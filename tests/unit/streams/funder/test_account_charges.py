@@ -54,6 +54,7 @@ class HeldPair(Chain):
         self.cursed: dict[int, str] = {}
         self.nonce = 0
         self.moves_elsewhere = False
+        self.asked_since: list[int] = []
         self.is_contradicted = False
         self.closes: set[int] = set()
         self.illegible: set[int] = set()
@@ -104,8 +105,9 @@ class HeldPair(Chain):
             self.known[one] = quote(one, status=QuoteStatus.CLOSED)
         return next((self.cursed[one] for one in (-1, *quote_ids(data)) if one in self.cursed), None)
 
-    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int]) -> bool:
+    async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int], since_block: int) -> bool:
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
+        self.asked_since.append(since_block)
         return self.moves_elsewhere or nonces != (self.nonce, self.nonce)
 
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
@@ -155,6 +157,7 @@ class Sending(Sender):
         self.reverting: set[int] = set()
         self.untrusted = ""
         self.reverted: list[Transaction] = []
+        self.taken_back = 0
         self.sent: list[tuple[int, ...]] = []
         self.most_charges = 100
         self.on_send: Callable[[], None] = lambda: None
@@ -173,6 +176,9 @@ class Sending(Sender):
         assert (PARTY_A, {EPOCH}) == (party_a, {*epochs})
         return self.reverted
 
+    def failures(self, party_a: str, epochs: Collection[Epoch]) -> int:
+        return self.taken_back + len(self.reverts(party_a, epochs))
+
     async def send(self, to: str, data: bytes, purpose: Purpose) -> State:
         assert (DIAMOND, WINDOW.closes_s) == (to, purpose.closes_s)
         assert purpose.expires_s is not None
@@ -186,6 +192,7 @@ class Sending(Sender):
         self.on_send()
         does_revert = bool(self.reverting & {*quote_ids(data)})
         state = self.ends.pop(0) if self.ends else State.REVERTED if does_revert else State.MINED
+        self.taken_back += state is State.CANCELLED
         if state is State.REVERTED:
             nonce = len(self.sent)
             charges = tuple(ChargeCells(one, EPOCH, "1", "1") for one in quote_ids(data))
@@ -257,7 +264,7 @@ async def test_what_is_closed_while_it_is_charged_is_no_culprit() -> None:
 async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_the_others_are_charged() -> None:
     bench = Bench(quote(1), quote(2), quote(3))
     bench.chain.illegible = {2}
-    with pytest.raises(AccountFault, match="all quotes that are open, found: quote 2: execution reverted"):
+    with pytest.raises(AccountFault, match="all quotes that are due, found: quote 2: execution reverted"):
         await bench.run()
     assert [(1, 3)] == bench.sender.sent
     bench.chain.now_s = 14_821
@@ -268,7 +275,7 @@ async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_t
 async def test_a_quote_that_endpoints_differ_about_is_tried_again_and_the_others_are_charged() -> None:
     bench = Bench(quote(1), quote(2), quote(3))
     bench.chain.unsure = {2}
-    with pytest.raises(AccountFault, match="that are open, found: quote 2: endpoints differ about it"):
+    with pytest.raises(AccountFault, match="that are due, found: quote 2: endpoints differ about it"):
         await bench.run()
     assert [(1, 3)] == bench.sender.sent
     bench.chain.unsure = set()
@@ -301,7 +308,7 @@ async def test_a_quote_whose_opening_left_the_chain_is_looked_for_until_the_wind
     bench = Bench(quote(1), quote(2))
     bench.chain.known[2] = instead
     said = "the block that opened it has left the chain"
-    with pytest.raises(AccountFault, match=f"that are open, found: quote 2: {said}"):
+    with pytest.raises(AccountFault, match=f"that are due, found: quote 2: {said}"):
         await bench.run()
     assert ([(1,)], {}, {}) == (bench.sender.sent, bench.progress.closed, bench.progress.culprits)
     bench.chain.now_s = 14_821
@@ -387,17 +394,43 @@ async def test_a_quote_that_only_one_endpoints_old_state_refuses_is_charged() ->
 async def test_a_quote_that_only_one_endpoints_old_state_has_closed_is_tried_again_and_the_others_are_charged() -> None:
     bench = Bench(quote(1), quote(2, status=QuoteStatus.CLOSED))
     bench.chain.elsewhere = {1: quote(1), 2: quote(2)}
-    with pytest.raises(AccountFault, match="agree about quotes \\[2\\]"):
+    with pytest.raises(AccountFault, match="quote 2: endpoints differ on whether it is to be charged"):
         await bench.run()
     assert ({}, {1}, set()) == (bench.progress.culprits, bench.progress.paid, bench.progress.late)
     bench.chain.known[2] = quote(2)
     assert {1, 2} == (await bench.run()).paid
 
 
+@pytest.mark.parametrize("reverting", [set(), {2}, {2, 3}])
+async def test_a_quote_that_one_endpoint_has_as_closed_is_held_up_whatever_becomes_of_the_others(
+    reverting: set[int],
+) -> None:
+    bench = Bench(quote(1, status=QuoteStatus.CLOSED), quote(2), quote(3))
+    bench.chain.elsewhere = {one: quote(one) for one in (1, 2, 3)}
+    bench.sender.reverting = reverting
+    with pytest.raises(AccountFault, match="quote 1: endpoints differ on whether it is to be charged"):
+        await bench.run()
+    assert not bench.progress.settled(1)
+    assert ({2, 3} - reverting, reverting) == (bench.progress.paid, {*bench.progress.culprits})
+
+
+async def test_a_quote_that_endpoints_differ_about_keeps_no_other_batch_from_being_charged_or_told() -> None:
+    bench = Bench(quote(1, status=QuoteStatus.CLOSED), quote(2), quote(3))
+    bench.chain.elsewhere = {one: quote(one) for one in (1, 2, 3)}
+    with pytest.raises(AccountFault, match="quote 1: endpoints differ"):
+        await bench.run(batch=1)
+    assert {2, 3} == bench.progress.paid
+    bench.chain.now_s = 14_821
+    bench.progress = Progress()
+    with pytest.raises(AccountFault, match="quote 1: endpoints differ"):
+        await bench.run(batch=1)
+    assert {2, 3} == bench.progress.late
+
+
 async def test_a_quote_that_only_one_endpoint_has_as_paid_is_tried_again_unless_a_transaction_of_ours_paid_it() -> None:
     bench = Bench(quote(1), quote(2, paid_s=14_400))
     bench.chain.elsewhere = {1: quote(1), 2: quote(2)}
-    with pytest.raises(AccountFault, match="agree about quotes \\[2\\]"):
+    with pytest.raises(AccountFault, match="quote 2: endpoints differ on whether it is to be charged"):
         await bench.run()
     assert {1} == bench.progress.paid
     bench.sender.charged = {2}
@@ -407,7 +440,7 @@ async def test_a_quote_that_only_one_endpoint_has_as_paid_is_tried_again_unless_
 async def test_that_a_quote_is_closed_is_not_believed_while_too_few_endpoints_answer() -> None:
     bench = Bench(quote(1, status=QuoteStatus.CLOSED))
     bench.chain.enough_now = 3
-    with pytest.raises(AccountFault, match="agree about quotes \\[1\\]"):
+    with pytest.raises(AccountFault, match="quote 1: endpoints differ on whether it is to be charged"):
         await bench.run()
     bench.chain.enough_now = 2
     assert {1: "it is not open"} == (await bench.run()).closed
@@ -450,15 +483,58 @@ async def test_a_batch_that_reverted_for_no_reason_is_not_sent_again_but_in_halv
     assert {6: said} == progress.culprits
 
 
+async def test_whether_somebody_acted_is_asked_of_who_has_come_to_the_block_of_the_revert() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.sender.reverting = {2}
+    await bench.run()
+    # Transaction 1 was of both, 2 of the first one alone, and 3 of the other.
+    assert [101, 103] == bench.chain.asked_since
+
+
+async def test_a_quote_is_blamed_for_the_revert_that_had_it_alone() -> None:
+    bench = Bench(quote(1))
+    others = Transaction(PARTY_B, 99, PARTY_A, (ChargeCells(2, EPOCH, "1", "1"),), State.REVERTED, 0, "", (), block=999)
+    bench.sender.reverting = {1}
+    bench.sender.on_send = lambda: bench.sender.reverted.append(others)
+    reverts = bench.sender.reverts
+    bench.sender.reverts = lambda *about: sorted(reverts(*about), key=lambda one: one.nonce)  # type: ignore[method-assign]
+    assert {1: "its charge reverted alone in block 101, and no two endpoints say why"} == (await bench.run()).culprits
+
+
+async def test_a_charge_whose_revert_has_left_the_chain_is_waited_for_and_nobody_is_blamed() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.sender.ends = [State.REVERTED]
+    refusal = bench.chain.refusal
+
+    async def refusal_after_a_fork(sender: str, to: str, data: bytes) -> str | None:
+        bench.sender.reverted.clear()
+        return await refusal(sender, to, data)
+
+    bench.chain.refusal = refusal_after_a_fork  # type: ignore[method-assign]
+    with pytest.raises(AccountFault, match="the block has left the chain in which its charge reverted"):
+        await bench.run()
+    assert ([(1, 2)], {}) == (bench.sender.sent, bench.progress.culprits)
+    assert {1, 2} == (await bench.run()).paid
+
+
 async def test_an_account_whose_charges_revert_again_and_again_is_not_paid_for_any_more() -> None:
     bench = Bench(*map(quote, range(1, 31)))
     bench.sender.reverting = {*range(1, 31)}
     for _ in range(3):
-        with pytest.raises(AccountFault, match=r"fewer than 12 .* revert in an epoch, found 12"):
+        with pytest.raises(AccountFault, match=r"fewer than 12 .* revert or be taken back in an epoch, found 12"):
             await bench.run()
     assert 12 == len(bench.sender.sent)
     # Whoever comes next knows it by the records.
     assert bench.progress.paid == set()
+
+
+async def test_an_account_whose_charges_are_taken_back_again_and_again_is_not_paid_for_any_more() -> None:
+    bench = Bench(quote(1))
+    bench.sender.ends = [State.CANCELLED] * 100
+    for said in ("overtaken", "overtaken", "taken back in an epoch, found 12", "taken back in an epoch, found 12"):
+        with pytest.raises(AccountFault, match=said):
+            await bench.run()
+    assert 12 == len(bench.sender.sent)
 
 
 @pytest.mark.parametrize("reason", ["cursed", "LibMuon: expired", "Pausable: paused"])

@@ -68,6 +68,9 @@ def test_a_call_that_the_only_one_refuses_which_answers_is_not_sent_and_nobody_i
         ((21_000, 100_000, 101_000), 100_000),
         ((999_999, 100_000, 101_000), 101_000),
         ((10**9, 100_000, 101_000), 101_000),
+        # A call that takes too much by two of three does, whatever the third one says.
+        ((21_000, 2_000_000, 2_000_000), 2_000_000),
+        ((2_000_000, 100_000, 2_100_000), 2_000_000),
         # Of two the higher one counts, unless no transaction may take so much.
         ((21_000, 100_000), 100_000),
         ((100_000, 10**9), 100_000),
@@ -121,6 +124,44 @@ def test_that_a_chain_has_an_oracle_is_not_believed_of_one_of_three(
     assert is_there == run_in_no_time(chain_over(*endpoints).is_deployed(DIAMOND))
 
 
+def test_whether_a_chain_has_an_oracle_is_not_known_where_two_endpoints_differ_or_one_of_two_answers() -> None:
+    endpoints = Told("#1"), Told("#2")
+    endpoints[0].code = "0x60"
+    assert None is run_in_no_time(chain_over(*endpoints).is_deployed(DIAMOND))
+    endpoints[1].is_down = True
+    assert None is run_in_no_time(chain_over(*endpoints).is_deployed(DIAMOND))
+    assert run_in_no_time(chain_over(endpoints[0]).is_deployed(DIAMOND))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_one_endpoint_of_two_that_says_there_is_an_oracle_where_none_is_stops_nothing(place: int) -> None:
+    endpoints = Told("#1"), Told("#2")
+    endpoints[place].code = "0x60"
+    for one in endpoints:
+        one.called = "0x"
+
+    async def bounds() -> list[int]:
+        fees = DataFees(chain_over(*endpoints))
+        first_wei = await fees.bound_wei(b"", 1)
+        endpoints[place].code = "0x"
+        return [first_wei, await fees.bound_wei(b"", 1)]
+
+    assert [0, 0] == run_in_no_time(bounds())
+
+
+def test_an_oracle_that_one_endpoint_of_two_does_not_see_counts_all_the_same() -> None:
+    endpoints = Told("#1"), Told("#2")
+    endpoints[0].code, endpoints[0].called, endpoints[1].called = "0x60", word(500), "0x"
+
+    async def bounds() -> list[int]:
+        fees = DataFees(chain_over(*endpoints))
+        first_wei = await fees.bound_wei(b"", 1)
+        endpoints[1].code, endpoints[1].called = "0x60", word(700)
+        return [first_wei, await fees.bound_wei(b"", 1)]
+
+    assert [2 * (500 + 500), 2 * (700 + 700)] == run_in_no_time(bounds())
+
+
 def seeing(*first_words: int) -> list[Told]:
     """Endpoints whose views all answer that word, and then nothing but zeros."""
     endpoints = [Told(f"#{number}") for number in range(len(first_words))]
@@ -135,6 +176,34 @@ def test_what_a_charge_is_made_of_is_what_two_of_three_endpoints_say(place: int)
     told.insert(place, 1)
     pair = run_in_no_time(chain_over(*seeing(*told)).pair(DIAMOND, DIAMOND, [7]))
     assert ((0, 0), False, 0, [7]) == (pair.nonces, pair.liquidating, pair.valid_s, [*pair.quotes])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(("others_say", "moved"), [(5, False), (6, True)])
+def test_of_three_endpoints_none_that_is_wrong_about_nonces_says_that_somebody_acted_or_did_not(
+    place: int,
+    others_say: int,
+    moved: bool,  # noqa: FBT001 - a case of the table above
+) -> None:
+    told = [others_say, others_say]
+    told.insert(place, 11 - others_say)
+    endpoints = seeing(*told)
+    assert moved == run_in_no_time(chain_over(*endpoints).has_moved(DIAMOND, DIAMOND, (5, 5), 100))
+
+
+@pytest.mark.parametrize(("nonces", "moved"), [((5, 5), False), ((5, 6), True), ((6, 6), True)])
+def test_somebody_acted_for_a_pair_unless_both_of_two_endpoints_say_not(
+    nonces: tuple[int, int],
+    moved: bool,  # noqa: FBT001 - a case of the table above
+) -> None:
+    assert moved == run_in_no_time(chain_over(*seeing(*nonces)).has_moved(DIAMOND, DIAMOND, (5, 5), 100))
+
+
+def test_endpoints_that_have_not_come_to_the_block_of_a_revert_do_not_say_that_nobody_acted() -> None:
+    endpoints = seeing(5, 5, 6)
+    endpoints[2].blocks = 2
+    assert run_in_no_time(chain_over(*endpoints).has_moved(DIAMOND, DIAMOND, (5, 5), 102))
+    assert not run_in_no_time(chain_over(*endpoints).has_moved(DIAMOND, DIAMOND, (5, 5), 100))
 
 
 def test_nothing_is_charged_by_either_of_two_endpoints_that_differ_about_an_account() -> None:

@@ -38,17 +38,30 @@ async def test_an_outcome_is_final_once_its_window_is_deep_and_its_transactions_
         assert (3,) == (await final(bench, BOB)).paid
 
 
-async def test_for_how_long_outcomes_are_not_final_is_told() -> None:
+async def test_since_when_outcomes_are_not_final_is_told() -> None:
     bench = Bench()
     bench.watched = {BOB}
     async with running(bench):
         await eventually(lambda: bench.told(ALICE, BOB))
-        assert 0.0 == gauge("tidemark_funding_not_final_seconds")
+        await eventually(lambda: gauge("tidemark_funding_not_final_since_seconds") == 5_100.0)
         bench.chain.now_s, bench.chain.final_s = 5_400, 5_101
-        await eventually(lambda: gauge("tidemark_funding_not_final_seconds") == 300.0)
+        await final(bench, ALICE)
+        assert 5_100.0 == gauge("tidemark_funding_not_final_since_seconds")
         bench.watched = set()
         await final(bench, BOB)
-        await eventually(lambda: gauge("tidemark_funding_not_final_seconds") == 0.0)
+        await eventually(lambda: gauge("tidemark_funding_not_final_since_seconds") == 0.0)
+
+
+async def test_since_when_outcomes_are_not_final_is_told_before_a_node_answers_whoever_comes_next() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+    bench.executor = bench.new()
+    assert 5_100.0 == gauge("tidemark_funding_not_final_since_seconds")
+    bench.executor.restore([])
+    assert 0.0 == gauge("tidemark_funding_not_final_since_seconds")
+    bench.executor.restore(list(bench.journal.records))
+    assert 5_100.0 == gauge("tidemark_funding_not_final_since_seconds")
 
 
 async def test_an_outcome_that_the_chain_contradicts_is_corrected() -> None:

@@ -10,6 +10,7 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
 from models.symmio.funding_plan import LATE_S
+from streams.funder import sender as sender_module
 from streams.funder.fees import Fees
 from streams.funder.flights import State
 from streams.funder.signer import Signer
@@ -28,6 +29,7 @@ from tests.support.sender_bench import (
     fields_of,
     record,
 )
+from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
     import pytest
@@ -168,6 +170,40 @@ async def test_a_charge_that_the_contract_would_refuse_by_the_time_it_is_signed_
         one.chain.mine(one.journal.newest[7].cancels[0])
         assert State.CANCELLED == await sending
     assert "taken back, since it would revert nonce=7: the signature is not of this state" in caplog.text
+
+
+def test_the_nonce_of_a_charge_that_is_taken_back_is_filled_at_once_since_later_ones_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sender_module, "_RESEND_S", 3.0)
+
+    async def taken_back_after_s() -> float:
+        async with bench() as one:
+            one.chain.refusals = ["the signature is not of this state"]
+            await asyncio.sleep(10)
+            began_s = asyncio.get_running_loop().time()
+            sending = one.send()
+            await eventually(lambda: one.chain.taken != [])
+            took_s = asyncio.get_running_loop().time() - began_s
+            one.chain.mine(one.journal.newest[7].cancels[0])
+            assert State.CANCELLED == await sending
+            return took_s
+
+    assert run_in_no_time(taken_back_after_s()) < 1
+
+
+async def test_what_reverted_and_what_was_taken_back_has_come_to_nothing_for_its_epoch_and_account() -> None:
+    epoch = IN_MARKET.charges[0].epoch
+    sent = [
+        msgspec.structs.replace(record(nonce, state, block=nonce), charges=IN_MARKET.charges)
+        for nonce, state in enumerate((State.MINED, State.REVERTED, State.CANCELLED, State.CANCELLED))
+    ]
+    async with bench([*sent, record(4, State.CANCELLED, block=4)]) as one:
+        assert (3, [1]) == (
+            one.sender.failures(PARTY_A, {epoch}), [found.nonce for found in one.sender.reverts(PARTY_A, {epoch})]
+        )  # fmt: skip
+        assert 0 == one.sender.failures(TO, {epoch})
+        assert 0 == one.sender.failures(PARTY_A, {epoch._replace(pays_s=0)})
 
 
 async def test_what_is_in_a_pool_already_is_not_taken_back_since_it_would_be_refused_beside_itself() -> None:

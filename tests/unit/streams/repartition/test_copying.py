@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from streams.kafka.topics import Topic
 from streams.repartition.copied_topics import CopiedTopic
 from streams.repartition.copying import Target, WrittenByOthers, copy_left, find_left
 from streams.replay.bounded_log import BrokenOff, Held, LogRecord, Place
+from tests.support.committed_offsets import told_committed
 from tests.support.listed_log import ListedLog, record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from aiokafka.admin.config_resource import ConfigResource
+    from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
 TOPIC = Topic("new", "a key", 2, 1, {"retention.ms": "1000"})
 COPIED = CopiedTopic("old", TOPIC)
@@ -59,9 +61,14 @@ class RememberingCluster:
     def _end(self, place: Place) -> int:
         return sum(one.place == place for one in self.records)
 
-    async def list_consumer_group_offsets(self, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+    async def find_coordinator(self, group: str) -> int:
         assert group == "copy"
-        return {TopicPartition(*place): OffsetAndMetadata(offset, "") for place, offset in self.committed.items()}
+        return 0
+
+    async def _send_request(self, request: object, coordinator: int) -> OffsetFetchResponse_v3:
+        assert isinstance(request, OffsetFetchRequest)
+        assert coordinator == 0
+        return told_committed({TopicPartition(*place): offset for place, offset in self.committed.items()})
 
     async def alter_configs(self, resources: list[ConfigResource]) -> list[object]:
         self.configures_for -= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +13,6 @@ from streams.replay.captured_log import MANIFEST, CapturedLog, CaptureExists, Ca
 from streams.replay.log_window import resolve_times
 from streams.replay.merging import merged
 from tests.support.listed_log import record
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VECTOR = {Place("ticks", 0): Span(5, 20_000), Place("ticks", 1): Span(0, 0), Place("blocks", 0): Span(2, 4)}
 # More than are read of a file at a time.
@@ -55,6 +52,29 @@ async def test_the_same_records_have_one_digest_and_the_same_files_whenever_they
     assert one.digest == other.digest != less.digest
     for part in one.parts:
         assert (tmp_path / "one" / part.file).read_bytes() == (tmp_path / "other" / part.file).read_bytes()
+
+
+async def test_of_two_captures_of_one_name_that_begin_at_once_the_later_one_leaves_the_other_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first: list[CaptureWriter] = []
+
+    def looks_before_the_other_begins(path: Path) -> bool:
+        found = exists(path)
+        if path.name == "c.partial" and not first:
+            monkeypatch.undo()
+            first.append(CaptureWriter(tmp_path / "c", VECTOR))
+        return found
+
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", looks_before_the_other_begins)
+    with pytest.raises(CaptureExists, match=r"expected nothing at .*c\.partial, found something"):
+        CaptureWriter(tmp_path / "c", VECTOR)
+
+    for one in RECORDS:
+        first[0].take(one)
+    first[0].finish(code="test", made_ms=1, since_ms=1_005, until_ms=30_000)
+    assert RECORDS == await read(tmp_path / "c")
 
 
 async def test_a_window_of_a_capture_is_that_of_the_log(tmp_path: Path) -> None:
