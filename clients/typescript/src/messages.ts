@@ -286,9 +286,10 @@ export type NoMark = {
   readonly status?: "unreadable";
 };
 
-/** Sums over a deployment's accounts; at the top the accounts' side. Money is absent where a position is unpriced, never a partial sum. Nothing but `deployment` where no position was ever counted. */
+/** Sums over a deployment's accounts; at the top the accounts' side. Money is absent where a position is unpriced, never a partial sum. Nothing but `deployment` where no position was ever counted, and but the status where a row of the sums cannot be read. */
 export type Totals = {
   readonly deployment: DeploymentName;
+  readonly status?: "unreadable";
   readonly positions?: number;
   readonly unpriced?: number;
   readonly upnl?: Decimal;

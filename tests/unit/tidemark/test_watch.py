@@ -16,6 +16,8 @@ from rich.console import Console
 from api.dialects.native.protocol import Channel
 from api.http.keys import CONNECTIONS
 from models.freshness import SETTLE_MS
+from models.money import E18
+from models.prices import Mark, encode_mark
 from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.api import api_settings, serving
 from tests.support.eventually import eventually
@@ -27,6 +29,7 @@ from tidemark.watch import _SHOWN, JsonLines, PlainLines, WatchRefused, watch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from models.row_bodies import MarkBody
     from tidemark.watch import Output
 
 KEY = "main:0x" + "ab" * 20
@@ -37,6 +40,10 @@ def tables() -> FakeTables:
     made = FakeTables("main")
     made.valuations.put(KEY, 1, valuation_body())
     return made
+
+
+def mark(received_ms: int) -> MarkBody:
+    return encode_mark(Mark(100 * E18, None, None, None, received_ms, received_ms, offset=5))
 
 
 @asynccontextmanager
@@ -134,17 +141,17 @@ async def test_it_says_that_what_it_shows_may_be_old_and_when_it_no_longer_is(mo
     made, screen, now_ms = tables(), Screen(), NOW_MS
     async with watching(made, screen.output, clock_ms=lambda: now_ms):
         await screen.shows("snapshot")
-        made.marks.put("binance-futures:BTCUSDT", 1, {"received_ms": 1_745_970_700_000})
+        made.marks.put("binance-futures:BTCUSDT", 1, mark(1_745_970_700_000))
         made.valuations.answered_ms = 1
         await screen.shows("stale: no word of broker; prices of binance-futures are silent")
         made.deployments.put("main", 2, unsupported_body())
         await screen.shows("deployment main is unsupported")
         made.follow("main")
-        made.marks.put("binance-futures:BTCUSDT", 1, {"received_ms": 1_745_970_800_000})
+        made.marks.put("binance-futures:BTCUSDT", 1, mark(1_745_970_800_000))
         made.valuations.answered_ms = 10**15
         await screen.shows("stale: no word of broker; prices of binance-futures are stale")
         now_ms += SETTLE_MS
-        made.marks.put("binance-futures:BTCUSDT", 1, {"received_ms": now_ms})
+        made.marks.put("binance-futures:BTCUSDT", 1, mark(now_ms))
         await screen.shows("fresh again")
 
     assert len([line for line in screen.lines if "stale" in line]) <= 5
@@ -179,19 +186,7 @@ async def test_it_says_that_something_was_lost_and_shows_all_of_it_again(monkeyp
 async def test_other_channels_show_what_they_are_about(channel: str, key: str, said: str) -> None:
     made, screen = tables(), Screen()
     now_ms = 1_745_970_777_000
-    made.marks.put(
-        "a:BTCUSDT",
-        1,
-        {
-            "mark": e18("100"),
-            "index": None,
-            "funding_rate": None,
-            "next_funding_ms": None,
-            "event_ms": now_ms,
-            "received_ms": now_ms,
-            "offset": 5,
-        },
-    )
+    made.marks.put("a:BTCUSDT", 1, mark(now_ms))
     sums = {"positions": 1, "unpriced": 0, "as_of_ms": now_ms, "upnl": e18("12.5"), "notional": e18("1000")}
     made.subtotals.put(f"hedger:main:0x{'b' * 40}:0", 1, sums)
     async with watching(made, screen.output, key, channel=channel):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from models.instants import ns_text
+from models.money import E18
+from models.prices import Mark, encode_mark
 from streams.settings import SourceSettings
 from tests.support.api import api_settings
 from tests.support.feed import HEAD_TIME_S, FakeFeed, FakeTables, unsupported_body
@@ -16,6 +18,7 @@ from tests.support.virtual_loop import run_in_no_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from models.row_bodies import MarkBody
     from tests.support.native import Line
 
 HEARTBEAT_S = 5.0
@@ -46,8 +49,8 @@ def put_broken(feed: FakeFeed, key: str) -> None:
         on_rows([key.encode()])
 
 
-def mark(received_ms: int) -> dict[str, Any]:
-    return {"received_ms": received_ms}
+def mark(received_ms: int) -> MarkBody:
+    return encode_mark(Mark(E18, None, None, None, received_ms, received_ms, offset=1))
 
 
 def test_a_heartbeat_says_how_late_everything_is() -> None:
