@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -11,7 +12,7 @@ from eth_abi.exceptions import EncodingError
 
 from models.errors import TidemarkError
 from streams.funder.diamond_calls import SIGNATURE, PairSignature
-from streams.process.http_bodies import read_at_most
+from streams.process.http_bodies import WITHOUT_END, read_at_most
 
 if TYPE_CHECKING:
     from streams.settings import SymmioSettings
@@ -90,9 +91,11 @@ class Muon:
             "params[chainId]": str(self._chain_id),
             "params[symmio]": self._diamond,
         }
-        timeout = aiohttp.ClientTimeout(total=_ANSWER_WITHIN_S)
         try:
-            async with self._session.get(self._url, params=parameters, timeout=timeout) as response:
+            async with (
+                asyncio.timeout(_ANSWER_WITHIN_S),
+                self._session.get(self._url, params=parameters, timeout=WITHOUT_END) as response,
+            ):
                 answer = _decoder.decode(await read_at_most(_MAX_ANSWER_BYTES, response, NoSignature))
             return _signature(answer)
         except (aiohttp.ClientError, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,7 +16,7 @@ from hexbytes import HexBytes
 from rlp.exceptions import RLPException
 
 from streams.funder.signer import HALF_ORDER, NotSigned, Signed
-from streams.process.http_bodies import read_at_most
+from streams.process.http_bodies import WITHOUT_END, read_at_most
 
 if TYPE_CHECKING:
     from streams.funder.signer import Key
@@ -59,9 +60,11 @@ class RemoteKey:
         return Signed("0x" + raw.hex(), "0x" + keccak(raw).hex())
 
     async def _ask(self, request: dict[str, Any]) -> bytes:
-        timeout = aiohttp.ClientTimeout(total=_ANSWER_S)
         try:
-            async with self._session.post(self._url, json=request, timeout=timeout) as response:
+            async with (
+                asyncio.timeout(_ANSWER_S),
+                self._session.post(self._url, json=request, timeout=WITHOUT_END) as response,
+            ):
                 body = await read_at_most(_MOST_BYTES, response, NotSigned)
         except TimeoutError as error:
             msg = f"expected the remote signer to answer in {_ANSWER_S} s, found no answer"

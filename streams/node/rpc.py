@@ -26,7 +26,7 @@ import aiohttp
 import orjson
 
 from models.errors import TidemarkError
-from streams.process.http_bodies import read_at_most
+from streams.process.http_bodies import WITHOUT_END, read_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -176,12 +176,12 @@ class HttpEndpoint:
         requests = _requests(calls, self._ids)
         body = orjson.dumps(requests if len(requests) > 1 else requests[0])
         try:
-            async with self._session.post(
-                self._url,
-                data=body,
-                headers={"Content-Type": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-            ) as response:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._session.post(
+                    self._url, data=body, headers={"Content-Type": "application/json"}, timeout=WITHOUT_END
+                ) as response,
+            ):
                 status, answer = response.status, await read_at_most(_MAX_ANSWER_BYTES, response, TooMuch)
         except TimeoutError as error:
             msg = f"expected endpoint {self.label} to answer {calls[0][0]} in {timeout_s} s, found no answer"

@@ -1,13 +1,19 @@
-"""Reading the body of an HTTP answer, which may be of any size, up to a bound."""
+"""Reading the body of an HTTP answer, which may be of any size and take any time, up to a bound."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import aiohttp
+import aiohttp
 
+if TYPE_CHECKING:
     from models.errors import TidemarkError
+
+
+WITHOUT_END = aiohttp.ClientTimeout(total=None, sock_connect=None)
+"""For requests whose time ``asyncio.timeout`` bounds. Where aiohttp's own limit is over in the very turn of the loop in
+which its task is cancelled, as happens when a paused process wakes up, it takes the cancellation for its own and
+swallows it."""
 
 
 async def read_at_most(size_max: int, response: aiohttp.ClientResponse, too_large: type[TidemarkError]) -> bytes:

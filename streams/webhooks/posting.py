@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.resolver import DefaultResolver
 
+from streams.process.http_bodies import WITHOUT_END
 from streams.webhooks.addresses import PrivateAddress, PublicResolver, expect_public
 from streams.webhooks.signing import signed_headers
 
@@ -78,11 +80,10 @@ class HttpPoster:
         own = resolver if self._settings.allow_private else PublicResolver(resolver)
         # Names are resolved anew for every connection, so that one whose address changed is found.
         connector = aiohttp.TCPConnector(resolver=own, use_dns_cache=False)
-        timeout = aiohttp.ClientTimeout(total=self._settings.timeout_s)
         # What an answer says beside its status counts for nothing: no cookie is kept, no body unpacked.
         self._session = aiohttp.ClientSession(
             connector=connector,
-            timeout=timeout,
+            timeout=WITHOUT_END,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -108,9 +109,10 @@ class HttpPoster:
         try:
             if not self._settings.allow_private:
                 expect_public(urlsplit(self._url).hostname or "")
-            async with self._session.post(
-                self._url, data=message.body, headers=headers, allow_redirects=False
-            ) as answer:
+            async with (
+                asyncio.timeout(self._settings.timeout_s),
+                self._session.post(self._url, data=message.body, headers=headers, allow_redirects=False) as answer,
+            ):
                 # What is not read cannot be kept for the next message.
                 answer.close()
                 return _read(answer.status, answer.headers.get("retry-after"))
