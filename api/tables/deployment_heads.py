@@ -9,7 +9,7 @@ from models.deployments import decode_deployment
 from models.engine.tables import DEPLOYMENTS, WATERMARKS
 from models.errors import BadRow
 from models.watermarks import decode_watermark
-from streams.process.unreadable_rows import note_unreadable
+from streams.process.unreadable_rows import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,10 +83,4 @@ def known_progress(feeds: Feeds, deployment: str, partitions: int) -> Deployment
 
 def _read(feed: RowFeed, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
     row = feed.rows.get(key)
-    if row is None:
-        return None
-    try:
-        return decode(row)
-    except BadRow as error:
-        note_unreadable(table, key, row, error)
-        raise
+    return None if row is None else decoded(table, key, row, decode)

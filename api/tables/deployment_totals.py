@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from models.codec import NUMBER_MAX
 from models.deployment_sums import Sum, accounts_sum, add_up, decode_sum
 from models.engine.tables import SUBTOTALS
-from models.errors import BadRow
 from models.subtotals import HEDGER, SYMBOL, UNHEDGED
-from streams.process.unreadable_rows import note_unreadable
+from streams.process.unreadable_rows import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -97,7 +97,7 @@ class _Deployment:
             if row is None:
                 addends.pop(key, None)
             else:
-                addends[key] = _addend(key, row, kind)
+                addends[key] = decoded(SUBTOTALS, key, row, partial(decode_sum, kind))
             stale.add((kind, name))
         self.changed.clear()
         for sum_id in stale:
@@ -121,14 +121,6 @@ class _Deployment:
 
     def _names(self, wanted: str) -> Iterable[str]:
         return (name for kind, name in self._views if kind == wanted)
-
-
-def _addend(key: bytes, row: bytes, kind: str) -> Sum:
-    try:
-        return decode_sum(kind, row)
-    except BadRow as error:
-        note_unreadable(SUBTOTALS, key, row, error)
-        raise
 
 
 def _by_number(symbol: str) -> tuple[int, str]:

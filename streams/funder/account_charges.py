@@ -412,8 +412,7 @@ class AccountCharges:
     async def _has_moved(self, pair: Pair, revert: Transaction) -> bool:
         """Whether somebody acted for the pair before a charge reverted, unless endpoints that know of it say not."""
         # What is in the chain has its block.
-        since_block = revert.block or 0
-        return await self._chain.has_moved(self._party_a, self._route.party_b, pair.nonces, since_block)
+        return await self._chain.has_moved(self._party_a, self._route.party_b, pair.nonces, revert.block or 0)
 
     def _revert_of(self, charged: Sequence[Charged]) -> Transaction:
         """The newest transaction of ours that was to make these charges and reverted."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import prometheus_client
 
 from models.codec import row_order
+from models.errors import BadRow
 
 if TYPE_CHECKING:
-    from models.errors import BadRow
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 UNREADABLE = prometheus_client.Counter(
@@ -21,6 +24,25 @@ UNREADABLE = prometheus_client.Counter(
 # Of each row its order is kept, some 200 bytes. Where more rows cannot be read, the oldest may be counted again.
 _NOTED_MAX = 20_000
 _noted: dict[tuple[str, bytes], bytes] = {}
+
+
+def decoded(table: str, key: bytes, row: bytes, decode: Callable[[bytes], T]) -> T:
+    """Decode a row; where it cannot be read, take note of that before whoever asked is told.
+
+    Args:
+        table: The row's table.
+        key: Its key.
+        row: The row, its order included.
+        decode: Decodes it.
+
+    Raises:
+        BadRow: It cannot be read.
+    """
+    try:
+        return decode(row)
+    except BadRow as error:
+        note_unreadable(table, key, row, error)
+        raise
 
 
 def note_unreadable(table: str, key: bytes, row: bytes, cause: BadRow) -> None:
