@@ -18,6 +18,7 @@ from streams.replay.named_topics import changelogs
 from streams.replay.named_window import chosen_records, resolve_window
 from streams.replay.row_check import check_rows
 from streams.replay.shown_records import record_cells
+from streams.replay.unreadable_records import RowReading
 from streams.replay.what_if_at import read_scenario, what_if_at
 from streams.settings import load_settings
 from tidemark import replay_window
@@ -235,14 +236,19 @@ class OpenedLog:
                 now_ms=self._clock.now_ms(),
             )  # fmt: skip
             rows: list[Row] = []
+            rows_read = RowReading(schema)
             async with aclosing(chosen_records(self._log, window, keys, on_record)) as chosen:
                 async for record in chosen:
-                    rows += schema.read(record)
+                    rows += rows_read.rows_of(record)
                     # Whether there are more than are wanted is known only by one more.
                     if len(rows) > limit:
                         break
             cut = f"The first {limit}. " if len(rows) > limit else ""
-            return Table(schema, rows[:limit], f"{cut}{write_offsets(window.vector)}")
+            missing = f"{rows_read.unreadable} records could not be read. " if rows_read.unreadable else ""
+            return Table(
+                schema, rows[:limit], f"{cut}{missing}{write_offsets(window.vector)}",
+                unreadable=rows_read.unreadable, unreadable_records=tuple(rows_read.named),
+            )  # fmt: skip
 
         return self._run(read)
 
