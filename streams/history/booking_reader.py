@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 from prometheus_client import Counter
@@ -11,17 +11,20 @@ from prometheus_client import Counter
 from models.booking_requests import BOOKINGS_PAGE_MAX, CLOSED_PAGE_MAX, BookingsAnswer, ClosedPosition
 from models.bookings import CLOSE, LIQUIDATION, OPEN, Booked, Unbooked, decode_booking_record
 from models.errors import BadRecord
+from models.ids import split_key
+from streams.kafka.partitions import partition_of
 from streams.kafka.reader import TopicReader
 from streams.kafka.topics import bookings_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from models.booking_requests import BookedLine, BookingsRequest
     from models.bookings import Booking
     from streams.history.booking_store import BookingStore
+    from streams.history.refusals import Refusals
     from streams.kafka.record import Record
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -40,17 +43,21 @@ class BookingReader(TopicReader):
     Args:
         settings: Name the broker and the topic.
         store: Takes the bookings.
+        refusals: Take the records that cannot be read.
         clock: As for ``TopicReader``.
     """
 
-    def __init__(self, settings: Settings, store: BookingStore, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: BookingStore, refusals: Refusals, clock: Clock) -> None:
         super().__init__(settings.bootstrap, bookings_name(settings), clock)
         self._store = store
+        self._refusals = refusals
+        self._partitions = 0
 
     async def begin_at(
         self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, int]:
         """Begin behind what is in the store, or at the oldest that there is."""
+        self._partitions = len(end)
         known = self._store.next_offsets()
         oldest = await consumer.beginning_offsets(list(end))
         begin = {}
@@ -70,25 +77,71 @@ class BookingReader(TopicReader):
         if not fetched:
             return
         with self._store.transaction():
-            for records in fetched.values():
+            for tp, records in fetched.items():
                 for record in records:
-                    self._take_one(record)
+                    self._take_one(tp.partition, record)
             self._store.put_next({tp.partition: records[-1].offset + 1 for tp, records in fetched.items()})
 
-    def _take_one(self, record: Record[bytes]) -> None:
-        key = (record.key or b"").decode(errors="replace")
+    def _take_one(self, partition: int, record: Record[bytes]) -> None:
         try:
+            key = _text_of(record.key)
             said = decode_booking_record(record.value)
+            match said:
+                case Booked():
+                    self._store.book(_account(key), said)
+                case Unbooked():
+                    self._store.unbook(_deployment(key), said)
+                case _:
+                    assert_never(said)
         except BadRecord as error:
             _unreadable.inc()
-            _log.warning("bookings refused key=%s offset=%d error=%s", key, record.offset, error)
-            return
-        match said:
-            case Booked():
-                self._store.book(key, said)
-            case Unbooked():
-                self._store.unbook(key, said)
-        _kept.inc()
+            self._refusals.refuse(self.topic, partition, record, error)
+            for series in self._doubted(partition, record.key):
+                place = f"{self.topic}:{partition}:{record.offset}"
+                self._store.cannot_read(series, record.offset, record.timestamp, place)
+        else:
+            _kept.inc()
+
+    def _doubted(self, partition: int, key: bytes | None) -> Iterable[str]:
+        """The accounts of which a record that cannot be read says something, as far as its key can be read.
+
+        What left the chain is said of a deployment, in each partition: there it is of the accounts of that one.
+        """
+        try:
+            text = _text_of(key)
+        except BadRecord:
+            return ()
+        if _is_account(text):
+            return (text,)
+        of_deployment = self._store.series_of(text)
+        return [one for one in of_deployment if partition_of(one.encode(), self._partitions) == partition]
+
+
+def _text_of(key: bytes | None) -> str:
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError as error:
+        msg = f"expected the key of an account or the name of a deployment, found {key!r:.200}"
+        raise BadRecord(msg) from error
+
+
+def _is_account(key: str) -> bool:
+    deployment, account = split_key(key.encode())
+    return bool(deployment and account)
+
+
+def _account(key: str) -> str:
+    if not _is_account(key):
+        msg = f"expected bookings under the key of an account, found {key!r:.200}"
+        raise BadRecord(msg)
+    return key
+
+
+def _deployment(key: str) -> str:
+    if not key or ":" in key:
+        msg = f"expected what left the chain under the name of a deployment, found {key!r:.200}"
+        raise BadRecord(msg)
+    return key
 
 
 def answer_bookings(store: BookingStore, request: BookingsRequest) -> BookingsAnswer:

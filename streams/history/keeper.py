@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from models.deployment_sums import add_up, decode_sum
+from models.engine.tables import VALUATIONS
+from models.errors import BadRow
 from models.history import KEPT_S, Reading, empty_bar, start_of
 from models.history_records import decode_shown
+from models.prices import FUTURE_MAX_MS
+from models.row_keys import key_test
 from models.served import deployment_of_totals, is_of_account, totals_key
 from models.subtotals import UNHEDGED
 from streams.history.bar_store import Reached
@@ -17,12 +20,11 @@ if TYPE_CHECKING:
     from models.history import Bar
     from streams.history.bar_store import BarId, BarStore
 
-_log = logging.getLogger(__name__)
-
 # Series are pruned in turns, so many with each commit.
 _PRUNED_AT_ONCE = 200
 # Bars that are still open are kept at hand, some 0.5 kB each; what does not fit is read again.
 _AT_HAND_MAX = 100_000
+_is_account = key_test(VALUATIONS)
 
 
 class Keeper:
@@ -51,7 +53,7 @@ class Keeper:
         """A partition goes on from an offset that does not follow the last one: what is between is gone."""
         self._reached[partition] = self._reached.get(partition, Reached())._replace(next_offset=offset)
 
-    def take(self, partition: int, offset: int, time_ms: int, key: bytes, value: bytes) -> None:
+    def take(self, partition: int, offset: int, time_ms: int, key: bytes, value: bytes, *, now_ms: int) -> None:
         """Fold a record.
 
         Args:
@@ -60,17 +62,19 @@ class Keeper:
             time_ms: Its own time, Unix ms.
             key: Its key.
             value: Its value.
+            now_ms: The time now, Unix ms.
 
         Raises:
-            BadRow: It cannot be read; it counts as read all the same.
+            BadRow: It cannot be read, or its time has not come; it counts as read all the same.
         """
         reached = self._reached.get(partition, Reached())
         self._reached[partition] = reached = reached._replace(next_offset=offset + 1)
-        deployment = deployment_of_totals(key)
+        deployment = _deployment_of(key)
         if deployment is None and not is_of_account(key):
             return
         shown = decode_shown(value)
         at_ms = time_ms if shown.at_ms is None else shown.at_ms
+        _expect_time(at_ms, min(time_ms, now_ms))
         if shown.term < reached.term:
             # What an owner before had shown was kept late. What a fenced one writes was never shown.
             if at_ms < reached.since_ms and deployment is None:
@@ -120,3 +124,28 @@ class Keeper:
         total = add_up(UNHEDGED, list(parts.values())).amounts_e18
         self._totals_ms = max(self._totals_ms, at_ms)
         self._fold(totals_key(deployment).decode(), self._totals_ms, Reading(total["upnl"], total["notional"]))
+
+
+def _deployment_of(key: bytes) -> str | None:
+    """The deployment whose totals a record is a part of; None where it is of something else."""
+    if is_of_account(key) and not _is_account(key):
+        msg = f"expected the key of an account, found {key!r:.200}"
+        raise BadRow(msg)
+    try:
+        return deployment_of_totals(key)
+    except UnicodeDecodeError as error:
+        msg = f"expected the name of a deployment in a key of totals, found {key!r:.200}"
+        raise BadRow(msg) from error
+
+
+def _expect_time(at_ms: int, by_ms: int) -> None:
+    """Refuse a row that would be made after it was written, or after now.
+
+    It would move all rows behind it to its own time, since bars follow the order of the log.
+    """
+    if not 0 <= at_ms <= by_ms + FUTURE_MAX_MS:
+        msg = (
+            f"expected a row that was made at most {FUTURE_MAX_MS} ms after {by_ms}, when it was written or it is now, "
+            f"found {at_ms}: compare the clocks of this host and of its worker's"
+        )
+        raise BadRow(msg)
