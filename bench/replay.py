@@ -60,8 +60,8 @@ from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import resolve_times
 from streams.replay.merging import read_merged
 from streams.replay.newest_ticks import NewestTick, newest_ticks
+from streams.replay.row_reading import RowReading
 from streams.replay.row_tables import TableWriter
-from streams.replay.unreadable_records import RowReading
 from streams.settings import Settings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.broker import running_kafka
@@ -232,7 +232,7 @@ def parquet() -> list[dict[str, object]]:
             writer, reading = ExportWriter(Path(name) / "export", "parquet", PRICES_SCHEMA), RowReading(PRICES_SCHEMA)
             for one in told:
                 writer.take(reading.rows_of(one))
-            writer.finish(offsets="", keys=(), code="", configuration="", reading=reading)
+            writer.finish(offsets="", keys=(), code="", configuration="", unreadable=reading.unreadable)
 
         def theirs() -> None:
             pq.write_table(table, Path(name) / "theirs", compression="zstd", row_group_size=_AT_ONCE)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.replay.exported_rows import Column, Row, Schema
-    from streams.replay.unreadable_records import RowReading
+    from streams.replay.unreadable_records import UnreadableRecords
 
 _FORMAT = 1
 # So many rows, or so many characters of their texts, wait in memory: bodies may be of any length up to a record's.
@@ -135,7 +135,7 @@ class ExportWriter:
                 self._flush()
 
     def finish(
-        self, *, offsets: str, keys: tuple[str, ...], code: str, configuration: str, reading: RowReading
+        self, *, offsets: str, keys: tuple[str, ...], code: str, configuration: str, unreadable: UnreadableRecords
     ) -> ExportManifest:
         """Write the manifest, and put the export in its place.
 
@@ -144,7 +144,7 @@ class ExportWriter:
             keys: Those that were chosen; none for all.
             code: The version of the code.
             configuration: The hash of what figures depend on in the settings.
-            reading: What read the rows, and knows of the records that could not be read.
+            unreadable: The records that could not be read.
 
         Raises:
             NumberTooLong: A row has a number that the format cannot hold.
@@ -156,7 +156,7 @@ class ExportWriter:
             manifest = ExportManifest(
                 _FORMAT, self._schema.name, self._schema.version, self._format, offsets, keys, code,
                 self._written, self._digest.hexdigest(), configuration, self._writer.name, _sha256_of(self._partial),
-                reading.unreadable, tuple(reading.named),
+                unreadable.count, tuple(unreadable.named),
             )  # fmt: skip
             self._put_in_place(manifest)
         return manifest

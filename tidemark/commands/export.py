@@ -161,7 +161,7 @@ async def _write(
     from streams.process.version import version_text
     from streams.replay.log_window import write_offsets
     from streams.replay.named_window import chosen_records
-    from streams.replay.unreadable_records import RowReading
+    from streams.replay.row_reading import RowReading
     from tidemark.replay_progress import Progress
 
     keys, configuration = chosen
@@ -170,9 +170,11 @@ async def _write(
     try:
         async for record in chosen_records(log, window, keys, progress.take):
             writer.take(reading.rows_of(record))
-        if writer.rows or reading.unreadable:
+        if writer.rows or reading.unreadable.count:
             offsets, code = write_offsets(window.vector), version_text()
-            made = writer.finish(offsets=offsets, keys=keys, code=code, configuration=configuration, reading=reading)
+            made = writer.finish(
+                offsets=offsets, keys=keys, code=code, configuration=configuration, unreadable=reading.unreadable
+            )
             is_whole = True
     finally:
         if not is_whole:

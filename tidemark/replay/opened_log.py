@@ -17,8 +17,8 @@ from streams.replay.log_window import read_past, write_offsets
 from streams.replay.named_topics import changelogs
 from streams.replay.named_window import chosen_records, resolve_window
 from streams.replay.row_check import check_rows
+from streams.replay.row_reading import RowReading
 from streams.replay.shown_records import record_cells
-from streams.replay.unreadable_records import RowReading
 from streams.replay.what_if_at import read_scenario, what_if_at
 from streams.settings import load_settings
 from tidemark import replay_window
@@ -244,10 +244,11 @@ class OpenedLog:
                     if len(rows) > limit:
                         break
             cut = f"The first {limit}. " if len(rows) > limit else ""
-            missing = f"{rows_read.unreadable} records could not be read. " if rows_read.unreadable else ""
+            unreadable = rows_read.unreadable
+            missing = f"{unreadable.count} records could not be read. " if unreadable.count else ""
             return Table(
                 schema, rows[:limit], f"{cut}{missing}{write_offsets(window.vector)}",
-                unreadable=rows_read.unreadable, unreadable_records=tuple(rows_read.named),
+                unreadable=unreadable.count, unreadable_records=tuple(unreadable.named),
             )  # fmt: skip
 
         return self._run(read)

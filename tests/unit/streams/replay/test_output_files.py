@@ -16,7 +16,7 @@ from streams.replay.export_files import ExportWriter
 from streams.replay.exported_rows import PRICES_SCHEMA
 from streams.replay.output_files import CannotWrite
 from streams.replay.raw_fold import RawFold
-from streams.replay.unreadable_records import RowReading
+from streams.replay.row_reading import RowReading
 from streams.settings import Settings
 from tests.support.golden import DEPLOYMENT, golden_deployment
 
@@ -44,7 +44,7 @@ def export(path: Path, file_format: str) -> None:
     try:
         for one in RECORDS:
             writer.take(reading.rows_of(one))
-        writer.finish(offsets="", keys=(), code="", configuration="", reading=reading)
+        writer.finish(offsets="", keys=(), code="", configuration="", unreadable=reading.unreadable)
     except CannotWrite:
         writer.abandon()
         raise

@@ -22,7 +22,7 @@ from streams.replay.export_kinds import SCHEMAS
 from streams.replay.exported_rows import by_column
 from streams.replay.row_lines import RowLines
 from streams.replay.row_tables import NumberTooLong, arrow_table
-from streams.replay.unreadable_records import NAMED_MAX, RowReading
+from streams.replay.unreadable_records import NAMED_MAX, UnreadableRecords
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.listed_log import ListedLog
 from tests.support.told_log import Story, tell
@@ -167,7 +167,7 @@ def test_a_number_that_no_column_holds_is_refused_and_named(tmp_path: Path, file
     for number in (2**63, 2**64):
         writer.take([row(number)])
         with pytest.raises(NumberTooLong, match="numbers of fundings below"):
-            writer.finish(offsets="", keys=(), code="", configuration="", reading=RowReading(schema))
+            writer.finish(offsets="", keys=(), code="", configuration="", unreadable=UnreadableRecords())
     with pytest.raises(NumberTooLong, match="numbers of fundings below"):
         arrow_table(schema, [row(2**63)])
     lines = RowLines(schema).encode(by_column(schema, [row(2**64), row(-(2**80))]))
@@ -185,7 +185,7 @@ def test_rows_of_long_texts_wait_in_memory_up_to_a_number_of_characters(
     writer = ExportWriter(tmp_path / "x", "parquet", schema)
     # A record may have many.
     writer.take([row] * 7)
-    assert 7 == writer.finish(offsets="", keys=(), code="", configuration="", reading=RowReading(schema)).rows
+    assert 7 == writer.finish(offsets="", keys=(), code="", configuration="", unreadable=UnreadableRecords()).rows
     file = pq.ParquetFile(tmp_path / "x")
     assert [3, 3, 1] == [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
     file.close()

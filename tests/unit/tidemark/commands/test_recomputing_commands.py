@@ -253,3 +253,8 @@ def test_what_was_shown_stands_beside_what_is_recomputed(monkeypatch: pytest.Mon
     assert ({"upnl", "notional"}, "7") == (set(shown["differs"]) - {"stale", "positions"}, shown["row"]["upnl"])
     assert body["upnl"] == said["row"]["upnl"]
     assert given()["served"] is None
+    assert [] == said["unreadable"]
+    odd = LogRecord(now_ms, *place, 4, key, b"nonsense")
+    beside = given(*served[:4], odd)
+    assert shown == beside["served"]
+    assert [(topic, 4)] == [(one["topic"], one["offset"]) for one in beside["unreadable"]]
