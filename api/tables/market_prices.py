@@ -52,6 +52,10 @@ class DecodedRows(Generic[T]):
             known = self._decoded[key] = row, readable(note_unreadable, self._table, key, row, self._read)
         return known[1]
 
+    def is_unreadable(self, key: bytes) -> bool:
+        """Whether a key has a row that cannot be read."""
+        return key in self._rows and self.get(key) is None
+
 
 class InputsAt:
     """What values of a deployment depend on, as of one instant: a mark is chosen once, and stays chosen.
