@@ -13,6 +13,10 @@ CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
 TWO := -n 2 --max-worker-restart=2 --dist loadfile
 APART := tests/acceptance tests/recovery
 
+# Where the machine says that no bytecode is kept, each of the thousands of processes that tests start would compile all
+# of the product anew, which is a third of such a start, and each worker of pytest the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Stamps: what is up to date takes no time. They lie in the directories they speak of, and go with them.
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
