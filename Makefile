@@ -25,7 +25,7 @@ WEBJARS := api/assets/jars/.fetched
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run everything here: tidemark up (ARGS="…" is passed on)
@@ -108,7 +108,13 @@ hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the w
 		$(BIN)/python -m pytest tests/property/test_hostile_node.py \
 		tests/property/test_hostile_calls.py tests/integration/test_hostile_stack.py $(ARGS)
 
+.PHONY: hostile-venue
+hostile-venue: $(DEV) ## Prices of a hostile venue: 20,000 scripts (VENUE_SCRIPTS=, SEED=)
+	TIDEMARK_TEST_SCRIPTS=$(VENUE_SCRIPTS) TIDEMARK_TEST_SEED=$(SEED) \
+		$(BIN)/python -m pytest -o timeout=3600 tests/property/test_hostile_venue.py $(ARGS)
+
 SCRIPTS ?= 6000
+VENUE_SCRIPTS ?= 20000
 SEED ?= 0
 STORMS ?= 20
 
