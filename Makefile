@@ -13,6 +13,10 @@ CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
 TWO := -n 2 --max-worker-restart=2 --dist loadfile
 APART := tests/acceptance tests/recovery
 
+# Where the machine says that no bytecode is kept, each of the thousands of processes that tests start would compile all
+# of the product anew, which is a third of such a start, and each worker of pytest the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Stamps: what is up to date takes no time. They lie in the directories they speak of, and go with them.
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
@@ -21,7 +25,7 @@ WEBJARS := api/assets/jars/.fetched
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run everything here: tidemark up (ARGS="…" is passed on)
@@ -104,7 +108,13 @@ hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the w
 		$(BIN)/python -m pytest tests/property/test_hostile_node.py \
 		tests/property/test_hostile_calls.py tests/integration/test_hostile_stack.py $(ARGS)
 
+.PHONY: hostile-venue
+hostile-venue: $(DEV) ## Prices of a hostile venue: 20,000 scripts (VENUE_SCRIPTS=, SEED=)
+	TIDEMARK_TEST_SCRIPTS=$(VENUE_SCRIPTS) TIDEMARK_TEST_SEED=$(SEED) \
+		$(BIN)/python -m pytest -o timeout=3600 tests/property/test_hostile_venue.py $(ARGS)
+
 SCRIPTS ?= 6000
+VENUE_SCRIPTS ?= 20000
 SEED ?= 0
 STORMS ?= 20
 

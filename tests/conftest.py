@@ -39,7 +39,6 @@ def has_room(directory: Path) -> bool:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slice-records", type=int, help="records in a slice, where a test does not say itself")
-    parser.addoption("--venue-scripts", type=int, default=500, help="how many scripts a hostile venue plays")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.dialects.mounting import Again
+    from models.errors import TidemarkError
     from streams.replay.account_at import AccountAt, At
     from streams.replay.bounded_log import Log, LogRecord, Place
     from streams.replay.calculated_at import Calculated
@@ -87,7 +88,7 @@ async def account_then(
         return AccountThen(key.decode(), found, None, (), None)
     unreadable: dict[tuple[Place, int], UnreadableRecord] = {}
 
-    def note(record: LogRecord, error: BadRow) -> None:
+    def note(record: LogRecord, error: TidemarkError) -> None:
         # Who looks back further and further reads some twice.
         unreadable[record.place, record.offset] = unreadable_record(record, error)
 

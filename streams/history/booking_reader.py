@@ -10,8 +10,9 @@ from prometheus_client import Counter
 
 from models.booking_requests import BOOKINGS_PAGE_MAX, CLOSED_PAGE_MAX, BookingsAnswer, ClosedPosition
 from models.bookings import CLOSE, LIQUIDATION, OPEN, Booked, Unbooked, decode_booking_record
+from models.engine.tables import ACCOUNTS, DEPLOYMENTS
 from models.errors import BadRecord
-from models.ids import split_key
+from models.row_keys import expect_key, key_test
 from streams.kafka.partitions import partition_of
 from streams.kafka.reader import TopicReader
 from streams.kafka.topics import bookings_name
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _RECORDS = Counter("tidemark_history_bookings_total", "Records of bookings that were read.", ("outcome",))
 _kept, _unreadable = (_RECORDS.labels(outcome) for outcome in ("kept", "unreadable"))
+_is_account, _is_deployment = key_test(ACCOUNTS), key_test(DEPLOYMENTS)
 # A record of the answer has to stay below the broker's bound; a booking takes 0.4 kB, and 1 kB at the very most.
 _ANSWER_BYTES_MAX = 700_000
 
@@ -83,65 +85,38 @@ class BookingReader(TopicReader):
             self._store.put_next({tp.partition: records[-1].offset + 1 for tp, records in fetched.items()})
 
     def _take_one(self, partition: int, record: Record[bytes]) -> None:
+        key = record.key or b""
         try:
-            key = _text_of(record.key)
             said = decode_booking_record(record.value)
             match said:
                 case Booked():
-                    self._store.book(_account(key), said)
+                    expect_key(ACCOUNTS, key)
+                    self._store.book(key.decode(), said)
                 case Unbooked():
-                    self._store.unbook(_deployment(key), said)
+                    expect_key(DEPLOYMENTS, key)
+                    self._store.unbook(key.decode(), said)
                 case _:
                     assert_never(said)
         except BadRecord as error:
             _unreadable.inc()
             self._refusals.refuse(self.topic, partition, record, error)
-            for series in self._doubted(partition, record.key):
+            for series in self._doubted(partition, key):
                 place = f"{self.topic}:{partition}:{record.offset}"
                 self._store.cannot_read(series, record.offset, record.timestamp, place)
         else:
             _kept.inc()
 
-    def _doubted(self, partition: int, key: bytes | None) -> Iterable[str]:
+    def _doubted(self, partition: int, key: bytes) -> Iterable[str]:
         """The accounts of which a record that cannot be read says something, as far as its key can be read.
 
         What left the chain is said of a deployment, in each partition: there it is of the accounts of that one.
         """
-        try:
-            text = _text_of(key)
-        except BadRecord:
+        if _is_account(key):
+            return (key.decode(),)
+        if not _is_deployment(key):
             return ()
-        if _is_account(text):
-            return (text,)
-        of_deployment = self._store.series_of(text)
+        of_deployment = self._store.series_of(key.decode())
         return [one for one in of_deployment if partition_of(one.encode(), self._partitions) == partition]
-
-
-def _text_of(key: bytes | None) -> str:
-    try:
-        return (key or b"").decode()
-    except UnicodeDecodeError as error:
-        msg = f"expected the key of an account or the name of a deployment, found {key!r:.200}"
-        raise BadRecord(msg) from error
-
-
-def _is_account(key: str) -> bool:
-    deployment, account = split_key(key.encode())
-    return bool(deployment and account)
-
-
-def _account(key: str) -> str:
-    if not _is_account(key):
-        msg = f"expected bookings under the key of an account, found {key!r:.200}"
-        raise BadRecord(msg)
-    return key
-
-
-def _deployment(key: str) -> str:
-    if not key or ":" in key:
-        msg = f"expected what left the chain under the name of a deployment, found {key!r:.200}"
-        raise BadRecord(msg)
-    return key
 
 
 def answer_bookings(store: BookingStore, request: BookingsRequest) -> BookingsAnswer:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from models.deployment_sums import add_up, decode_sum
 from models.engine.tables import VALUATIONS
-from models.errors import BadRow
+from models.errors import BadRecord, BadRow
 from models.history import KEPT_S, Reading, empty_bar, start_of
 from models.history_records import decode_shown
 from models.prices import FUTURE_MAX_MS
-from models.row_keys import key_test
+from models.row_keys import expect_key
 from models.served import deployment_of_totals, is_of_account, totals_key
 from models.subtotals import UNHEDGED
 from streams.history.bar_store import Reached
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _PRUNED_AT_ONCE = 200
 # Bars that are still open are kept at hand, some 0.5 kB each; what does not fit is read again.
 _AT_HAND_MAX = 100_000
-_is_account = key_test(VALUATIONS)
 
 
 class Keeper:
@@ -69,9 +68,15 @@ class Keeper:
         """
         reached = self._reached.get(partition, Reached())
         self._reached[partition] = reached = reached._replace(next_offset=offset + 1)
-        deployment = _deployment_of(key)
-        if deployment is None and not is_of_account(key):
-            return
+        try:
+            deployment = deployment_of_totals(key)
+            if deployment is None:
+                if not is_of_account(key):
+                    return
+                expect_key(VALUATIONS, key)
+        except (BadRecord, UnicodeDecodeError) as error:
+            msg = f"expected a row of valuations or of totals under their keys, found {key!r:.200}"
+            raise BadRow(msg) from error
         shown = decode_shown(value)
         at_ms = time_ms if shown.at_ms is None else shown.at_ms
         _expect_time(at_ms, min(time_ms, now_ms))
@@ -124,18 +129,6 @@ class Keeper:
         total = add_up(UNHEDGED, list(parts.values())).amounts_e18
         self._totals_ms = max(self._totals_ms, at_ms)
         self._fold(totals_key(deployment).decode(), self._totals_ms, Reading(total["upnl"], total["notional"]))
-
-
-def _deployment_of(key: bytes) -> str | None:
-    """The deployment whose totals a record is a part of; None where it is of something else."""
-    if is_of_account(key) and not _is_account(key):
-        msg = f"expected the key of an account, found {key!r:.200}"
-        raise BadRow(msg)
-    try:
-        return deployment_of_totals(key)
-    except UnicodeDecodeError as error:
-        msg = f"expected the name of a deployment in a key of totals, found {key!r:.200}"
-        raise BadRow(msg) from error
 
 
 def _expect_time(at_ms: int, by_ms: int) -> None:

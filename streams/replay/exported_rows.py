@@ -13,10 +13,9 @@ import msgspec
 from models.body_reader import amount_of, body_reader, no_row
 from models.codec import decode_order
 from models.engine.tables import VALUATIONS
-from models.errors import BadRow
 from models.ids import split_key
 from models.prices import decode_tick, mark_of
-from models.row_keys import key_test
+from models.row_keys import expect_key
 from models.served import is_of_account
 
 if TYPE_CHECKING:
@@ -59,25 +58,19 @@ def place_of(record: LogRecord) -> Row:
     return record.time_ms * _NS_IN_MS, record.partition, record.offset
 
 
-def split_row_key(table: str) -> Callable[[LogRecord], tuple[str, str]]:
-    """Make what splits the key of a table's record as ``split_key`` does.
+def split_row_key(table: str, record: LogRecord) -> tuple[str, str]:
+    """Split the key of a table's record as ``split_key`` does.
 
     Args:
         table: The table.
+        record: The record.
 
-    Returns:
-        A function that raises ``BadRow`` where the key is none of the table's.
+    Raises:
+        BadRecord: The key is none of the table's.
     """
-    is_key = key_test(table)
-
-    def split(record: LogRecord) -> tuple[str, str]:
-        key = record.key or b""
-        if not is_key(key):
-            msg = f"expected a key of {table}, found {key!r:.200}"
-            raise BadRow(msg)
-        return split_key(key)
-
-    return split
+    key = record.key or b""
+    expect_key(table, key)
+    return split_key(key)
 
 
 class _MadeFrom(msgspec.Struct, gc=False):
@@ -99,14 +92,13 @@ class _Shown(msgspec.Struct, gc=False):
 
 
 _read_shown = body_reader(VALUATIONS, _Shown)
-_split_shown_key = split_row_key(VALUATIONS)
 
 
 def _valuation(record: LogRecord) -> Sequence[Row]:
     value = record.value
     if value is None or not is_of_account(record.key or b""):
         return ()
-    deployment, account = _split_shown_key(record)
+    deployment, account = split_row_key(VALUATIONS, record)
     body, (term, version) = _read_shown(value), decode_order(value)
     try:
         figures = [amount_of(text) for text in (body.upnl, body.notional, body.equity, body.available_balance)]

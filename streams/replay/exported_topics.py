@@ -29,7 +29,6 @@ K = TypeVar("K", CalculationsMade, FundingMade)
 _NS_IN_MS = 1_000_000
 _NS_IN_S = 1_000_000_000
 _CALCULATIONS, _FUNDING = b":calc:", b":funding:"
-_split_quote_key = split_row_key(QUOTE_HISTORY)
 
 
 def _account_events(record: LogRecord) -> Sequence[Row]:
@@ -50,12 +49,11 @@ def _account_events(record: LogRecord) -> Sequence[Row]:
 
 
 def _rows_of_accounts(table: str) -> Callable[[LogRecord], Sequence[Row]]:
-    split = split_row_key(table)
-    return lambda record: ((*place_of(record), *split(record), *_row(record)),)
+    return lambda record: ((*place_of(record), *split_row_key(table, record), *_row(record)),)
 
 
 def _quotes(record: LogRecord) -> Sequence[Row]:
-    deployment, rest = _split_quote_key(record)
+    deployment, rest = split_row_key(QUOTE_HISTORY, record)
     account, _, quote = rest.rpartition(":")
     return ((*place_of(record), deployment, account, quote, *_row(record)),)
 

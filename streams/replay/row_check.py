@@ -19,7 +19,7 @@ from models.engine.tables import VALUATIONS
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
 from models.provenance import MADE_FROM, NOT_OF_INPUTS, named_marks
-from models.row_keys import key_test
+from models.row_keys import expect_key
 from models.valuations import SUSPECT, UNSUPPORTED
 from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.replay.account_at import fold_references
@@ -33,6 +33,7 @@ from streams.replay.row_inputs import NamedInputs, Places, Unnamed, read_offsets
 
 if TYPE_CHECKING:
     from models.chain_records import LogOffset
+    from models.errors import TidemarkError
     from models.venue import Held
     from streams.replay.bounded_log import Log, LogRecord
     from streams.replay.row_inputs import Offsets
@@ -47,8 +48,6 @@ A column ``positions.NAME`` is what each position should have, in their order.
 
 UNREADABLE = "unreadable"
 """The difference of a row that cannot be read: ``ours`` says where it stands, ``again`` the cause."""
-
-_is_key = key_test(VALUATIONS)
 
 
 class RowDifference(NamedTuple):
@@ -94,7 +93,7 @@ class RowReport:
         texts = (orjson.dumps(one).decode() for one in (ours, again))
         self.differences.append(RowDifference(key.decode(errors="replace"), name, *texts))
 
-    def cannot_read(self, record: LogRecord, cause: BadRow) -> None:
+    def cannot_read(self, record: LogRecord, cause: TidemarkError) -> None:
         """Note a row that cannot be read.
 
         Args:
@@ -132,8 +131,9 @@ async def check_rows(checking: Checking) -> RowReport:
     by_deployment: defaultdict[str, dict[bytes, tuple[LogRecord, dict[str, Any]]]] = defaultdict(dict)
     for key, record in (await _current_rows(checking, cut, report)).items():
         try:
-            by_deployment[_deployment_of(key)][key] = record, decode_row(record.value or b"").body
-        except BadRow as error:
+            expect_key(VALUATIONS, key)
+            by_deployment[split_key(key)[0]][key] = record, decode_row(record.value or b"").body
+        except (BadRecord, BadRow) as error:
             report.cannot_read(record, error)
     for name, rows in sorted(by_deployment.items()):
         if name not in settings.deployments:
@@ -164,13 +164,6 @@ async def _current_rows(checking: Checking, cut: Cut, report: RowReport) -> dict
             newest[key] = record
     report.rows = len(newest)
     return newest
-
-
-def _deployment_of(key: bytes) -> str:
-    if not _is_key(key):
-        msg = f"expected a key of {VALUATIONS}, found {key!r:.200}"
-        raise BadRow(msg)
-    return split_key(key)[0]
 
 
 def _is_comparable(fold: RawFold, body: Mapping[str, Any], report: RowReport) -> bool:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.codec import decode_row, row_order
-from models.errors import BadRow
+from models.errors import BadRecord, BadRow
 from models.provenance import MADE_FROM
 from streams.kafka.topics import served_name
 from streams.replay.exported_rows import VALUATIONS_SCHEMA
@@ -16,6 +16,7 @@ from streams.replay.merging import read_merged
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from models.errors import TidemarkError
     from streams.replay.bounded_log import Log, LogRecord
     from streams.settings import Settings
 
@@ -34,7 +35,7 @@ class ServedRow(NamedTuple):
 
 async def served_at(
     log: Log, settings: Settings, key: bytes, at_ms: int, *, on_record: Callable[[LogRecord], None],
-    on_unreadable: Callable[[LogRecord, BadRow], None],
+    on_unreadable: Callable[[LogRecord, TidemarkError], None],
 ) -> ServedRow | None:  # fmt: skip
     """Find the row that was shown of an account as of an instant.
 
@@ -69,10 +70,10 @@ async def served_at(
     return None if newest is None else ServedRow(decode_row(newest.value or b"").body, newest)
 
 
-def _is_read(record: LogRecord, on_unreadable: Callable[[LogRecord, BadRow], None]) -> bool:
+def _is_read(record: LogRecord, on_unreadable: Callable[[LogRecord, TidemarkError], None]) -> bool:
     try:
         VALUATIONS_SCHEMA.read(record)
-    except BadRow as error:
+    except (BadRecord, BadRow) as error:
         on_unreadable(record, error)
         return False
     return True

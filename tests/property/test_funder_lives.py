@@ -22,8 +22,8 @@ from tests.support.virtual_loop import run_in_no_time
 
 FIRST = int(os.environ.get("TIDEMARK_TEST_SEED") or 0)
 ASKED = int(os.environ.get("TIDEMARK_TEST_STORMS") or 0)
-"""How many storms were asked for; without any there are a few."""
-SEEDS = range(FIRST, FIRST + (50 * ASKED or 15))
+"""How many storms were asked for (`make funding-storm`); without any there are a few."""
+SEEDS = range(FIRST, FIRST + (50 * ASKED or 5))
 KINDS = ("fork", "fork", "spike", "suggest", "stall", "forget", "lie", "lie", "fail", "act", "act", "close", "open")
 
 
@@ -67,7 +67,7 @@ async def at_each_step(ends_at: int | None) -> World:
 
 
 # The first quarter of the steps is of charging, the others are of waiting until everything is final.
-STEPS = range(1, 2_000) if ASKED else [*random.Random(FIRST).sample(range(1, 400), 15), 700, 1_100]
+STEPS = range(1, 2_000) if ASKED else [*random.Random(FIRST).sample(range(1, 400), 6), 700, 1_100]
 
 
 @pytest.mark.parametrize("ends_at", STEPS)

@@ -265,3 +265,10 @@ def last_complete(**changes: object) -> dict[str, Any]:
         "as_of_ms": 1_745_970_000_500,
         **changes,
     }
+
+
+def large_body(version: int, positions: int = 30) -> dict[str, Any]:
+    """An account all of whose positions differ from version to version."""
+    (position,) = valuation_body()["positions"]
+    changing = [{**position, "quote": number, "upnl": e18(f"{version}.{number}")} for number in range(positions)]
+    return valuation_body(upnl=e18(str(version)), positions=changing)

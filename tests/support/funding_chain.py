@@ -9,8 +9,7 @@ loop, which a test lets jump. Its endpoints are in ``funding_endpoint.py``.
 from __future__ import annotations
 
 import asyncio
-import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eth_abi.abi import decode
@@ -76,6 +75,9 @@ class OnChain:
     paid_s: int = 0
     charged: list[Charged] = field(default_factory=list)
 
+    def copy(self) -> OnChain:
+        return replace(self, charged=[*self.charged])
+
 
 @dataclass
 class State:
@@ -84,6 +86,11 @@ class State:
     kind: tuple[int, int]
     nonces: dict[str, int] = field(default_factory=dict)
     senders: dict[str, int] = field(default_factory=dict)
+
+    def copy(self) -> State:
+        """A state of its own, to which a block may do something. copy.deepcopy() took a quarter of a test's time."""
+        quotes = {quote_id: one.copy() for quote_id, one in self.quotes.items()}
+        return State(quotes, self.kind, {**self.nonces}, {**self.senders})
 
 
 @dataclass
@@ -133,7 +140,7 @@ class FundingChain:
         self.is_stalled = False
         self._pool: dict[str, TypedTransaction] = {}
         self._raws: dict[str, str] = {}
-        state = State({one.quote_id: copy.deepcopy(one) for one in quotes}, self.kind)
+        state = State({one.quote_id: one.copy() for one in quotes}, self.kind)
         self.blocks = [Block(0, self._hash(), began_s, self.base_wei, state, {}, [], [])]
 
     @property
@@ -160,7 +167,7 @@ class FundingChain:
             time_s: The block's time where it is not now, Unix s; it is later than that of the one before all the same.
         """
         at_s = self.now_s if time_s is None else max(time_s, self.head.time_s + 1)
-        state = copy.deepcopy(self.head.state)
+        state = self.head.state.copy()
         state.kind = self.kind
         for party_b, party_a in acting:
             for one in (f"{party_b} {party_a}", party_a):
@@ -316,7 +323,7 @@ class FundingChain:
             if number > block.number or (quote is None and not act.opens):
                 waiting.append((number, act))
             elif quote is None:
-                block.state.quotes[act.quote_id] = copy.deepcopy(self._unborn[act.quote_id])
+                block.state.quotes[act.quote_id] = self._unborn[act.quote_id].copy()
                 block.acts.append(act)
             elif not act.opens and quote.status in _OPEN:
                 quote.status = _CLOSED
@@ -339,7 +346,7 @@ class FundingChain:
         if gas < gas_of(data):
             status = 0
         elif data:
-            tried = copy.deepcopy(block.state)
+            tried = block.state.copy()
             try:
                 self.charge(tried, sender, data, block.time_s)
             except Refusal:

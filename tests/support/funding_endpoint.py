@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from typing import TYPE_CHECKING, Any
 
 from eth_abi.abi import decode, encode
@@ -179,7 +178,7 @@ class FundingEndpoint:
             return "0x" + twisted_view(self.twists, data, seen).hex()
         time_s = self._chain.now_s if head is self._chain.head else head.time_s + 1
         try:
-            self._chain.charge(copy.deepcopy(head.state), call["from"], data, time_s)
+            self._chain.charge(head.state.copy(), call["from"], data, time_s)
         except Refusal as error:
             if not self.takes_all:
                 return self._reverted("nothing is taken" if self.refuses_all else str(error))

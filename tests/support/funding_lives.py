@@ -402,8 +402,7 @@ class World:
 
     def newest(self, kind: type[T]) -> list[T]:
         """The newest record of each key that is of a kind."""
-        found = {record_key(NAME, one): one for one in self.records}
-        return [one for one in found.values() if isinstance(one, kind)]
+        return list({record_key(NAME, one): one for one in self.records if isinstance(one, kind)}.values())
 
     @property
     def is_over(self) -> bool:

@@ -15,8 +15,15 @@ ADDED_LABELS = {"instance", "component", "job", "le"}
 FOREIGN = {"up", "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"}
 KUBERNETES = {
     "container_memory_working_set_bytes",
+    "kube_cronjob_created",
+    "kube_cronjob_status_last_successful_time",
+    "kube_deployment_spec_replicas",
+    "kube_deployment_status_replicas_available",
+    "kube_job_failed",
     "kube_pod_container_resource_limits",
     "kube_pod_container_status_restarts_total",
+    "kube_statefulset_replicas",
+    "kube_statefulset_status_replicas_ready",
     "kubelet_volume_stats_available_bytes",
     "kubelet_volume_stats_capacity_bytes",
 }

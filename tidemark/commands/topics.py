@@ -61,9 +61,10 @@ def list_(strimzi: str | None) -> None:
 def acls(strimzi: str | None, tls: bool) -> None:
     """Print which rights each process needs: lines of arguments for kafka-acls.
 
-    Every process connects as a user of its own: tidemark-worker, tidemark-api, tidemark-funder, tidemark-ingest-prices,
-    tidemark-ingest-symmio, tidemark-webhooks, tidemark-tools for the command line, tidemark-archive for `tidemark
-    archive write`, tidemark-analyst for people who only read.
+    Every process connects as a user of its own: tidemark-worker, tidemark-api, tidemark-history, tidemark-funder,
+    tidemark-webhooks, tidemark-ingest-prices and one for each kind of venue, such as tidemark-ingest-symmio;
+    tidemark-tools is for the command line, tidemark-archive for `tidemark archive write`, tidemark-analyst for people
+    who only read.
     """
     import yaml
 

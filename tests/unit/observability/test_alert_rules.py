@@ -13,7 +13,7 @@ import yaml
 from api.tables.freshness import Seen
 from models.freshness import Part, State
 from streams.settings import ApiLimitSettings
-from tests.support.manifests import pod_of, processes
+from tests.support.manifests import OVERLAYS, kustomization_of, pod_of, processes
 from tests.support.promql import ADDED_LABELS, FOREIGN, KUBERNETES, documented, labels_in, metrics_in
 
 ROOT = Path(__file__).parents[3]
@@ -62,6 +62,28 @@ def test_memory_is_watched_of_every_container_that_there_is() -> None:
     (watched,) = re.findall(r'container=~"([^"]+)"', ALERTS["PodMemoryNearLimit"]["expr"])
 
     assert named <= set(watched.split("|"))
+
+
+@pytest.mark.parametrize("name", sorted(processes()))
+def test_what_has_no_pod_or_fails_is_told_of_every_process_of_the_manifests(name: str) -> None:
+    process = processes()[name]
+    kind = process["kind"].lower()
+    telling = {"job": ["JobFailed"], "cronjob": ["JobFailed", "CronJobLate"]}.get(kind, ["NoPod", "PodsMissing"])
+    told_of = [metrics_in(ALERTS[alert]["expr"]) for alert in telling]
+
+    assert any(metric.startswith(f"kube_{kind}_") for metric in told_of[-1])
+    if kind == "cronjob":
+        assert re.fullmatch(r"\d+ \d+ \* \* \*", process["spec"]["schedule"]), "expected it to be due once a day"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_pods_are_watched_in_the_namespace_of_every_overlay(overlay: Path) -> None:
+    namespace = kustomization_of(overlay)["namespace"]
+    (expressions,) = [[rule["expr"] for rule in it["rules"]] for it in groups() if it["name"] == "tidemark-kubernetes"]
+    watched = [re.findall(r'namespace=~"([^"]+)"', expression) for expression in expressions]
+
+    assert all(watched)
+    assert all(re.fullmatch(one, namespace) for many in watched for one in many)
 
 
 def test_the_objective_of_freshness_counts_the_parts_without_which_figures_are_old_and_no_others() -> None:

@@ -203,15 +203,6 @@ def test_a_row_of_a_clock_a_minute_ahead_counts(world: World) -> None:
     assert [(FUTURE_MAX_MS // 1_000, 9)] == world.closes(SECOND_S)
 
 
-@pytest.mark.parametrize("key", [b"", b"main", b"main:\xff", b":totals:\xff"])
-def test_a_row_whose_key_cannot_be_read_is_refused(world: World, key: bytes) -> None:
-    world.shown(1, 1.0)
-    row = world.log[0][-1]
-    with pytest.raises(BadRow, match="found b"):
-        world.keeper.take(0, 1, NOW_S * 1_000, key, row, now_ms=LATER_MS)
-    assert 2 == world.keeper.next_offset(0)
-
-
 def test_seconds_are_kept_for_a_day_minutes_for_a_month_and_hours_for_ever(world: World) -> None:
     for days in (40, 10, 0):
         world.shown(days, -days * DAY_S)
@@ -335,3 +326,18 @@ def test_an_hour_that_changes_while_it_is_being_said_is_said_again(world: World)
     assert [9] == [bar.upnl.close for _, bar in again]
     world.store.said(again)
     assert [] == world.store.unsaid_hours(NOW_S + 1, 10)
+
+
+@pytest.mark.parametrize("key", [b"", b"\xff", b"main:\xff", b"main", TOTALS + b"\xff"])
+def test_a_record_under_a_key_that_nothing_shown_has_is_passed_over(tmp_path: Path, key: bytes) -> None:
+    world = World(tmp_path / "bars.sqlite")
+    world.shown(1, 0)
+    with pytest.raises(BadRow, match="expected a row of valuations or of totals"):
+        world.shown(2, 1, key=key)
+    world.shown(3, 2)
+    world.keeper.commit(NOW_S)
+
+    assert 3 == world.keeper.next_offset(0)
+    bars = world.store.bars(ALICE.decode(), SECOND_S, (NOW_S, NOW_S + 10), 10)
+    assert [1, 3] == [bar.upnl.close for bar in bars]
+    world.store.close()

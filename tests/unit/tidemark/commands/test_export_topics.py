@@ -35,10 +35,10 @@ def stands(topic: str, key: bytes, *values: bytes | None) -> list[LogRecord]:
 
 
 ODD = {
-    "account-events": 1,
-    "alerts": 2,
-    "position-states": 1,
-    "quote-history": 2,
+    "account-events": 2,
+    "alerts": 3,
+    "position-states": 2,
+    "quote-history": 3,
     "fundings": 4,
     "calculations": 3,
 }
@@ -69,6 +69,11 @@ def log() -> ListedLog:
         ),
         *stands(changelog_name(SETTINGS, QUOTE_HISTORY), ACCOUNT + b":17", row, b"{}"),
         LogRecord(1_002, changelog_name(SETTINGS, QUOTE_HISTORY), 0, 2, ACCOUNT + b":x", row),
+        # Nobody can take these keys apart.
+        LogRecord(9_000, EVENTS, 0, 3, b"\xff", b"nonsense"),
+        LogRecord(9_000, changelog_name(SETTINGS, ALERTS), 0, 4, b"\xff", row),
+        LogRecord(9_000, changelog_name(SETTINGS, POSITION_STATES), 0, 2, b"golden", None),
+        LogRecord(9_000, changelog_name(SETTINGS, QUOTE_HISTORY), 0, 3, b"golden:\xff:17", row),
         LogRecord(1, served, 0, 0, kept_key("calc", "golden"), encode_kept(calculated)),
         LogRecord(2, served, 0, 1, kept_key("funding", "golden"), encode_kept(funded)),
         LogRecord(3, served, 0, 2, kept_key("funding", "golden"), b"nonsense"),
