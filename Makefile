@@ -8,7 +8,8 @@ ARGS ?=
 # One file a claim; in_turn.py runs some of them in two checkouts.
 CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
 # Tests run two at a time, with a broker each. Those that kill processes or count delays run apart from all others, whose
-# work comes in bursts.
+# work comes in bursts. Files come in the order of their names, not those with the most tests first: whole stacks at the
+# beginning, and at the end small tests, with which both cores are busy to the last.
 TWO := -n 2 --max-worker-restart=2 --dist loadfile
 APART := tests/acceptance tests/recovery
 
@@ -32,7 +33,7 @@ test: $(DEV) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every te
 	@sh .ci/browser
 ifeq ($(strip $(ARGS)),)
 	@failed=0; \
-	$(BIN)/python -m pytest --durations=25 $(TWO) $(addprefix --ignore=,$(APART)) || failed=1; \
+	$(BIN)/python -m pytest --durations=25 $(TWO) --no-loadscope-reorder $(addprefix --ignore=,$(APART)) || failed=1; \
 	$(BIN)/python -m pytest --durations=25 $(TWO) $(APART) || failed=1; \
 	exit $$failed
 else

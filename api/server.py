@@ -69,7 +69,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     """
     bootstrap = settings.bootstrap
     collect_rarely()
-    followed = {table: Feed(bootstrap, changelog_name(settings, table), clock) for table in SERVED_TABLES}
+    followed = {table: Feed(bootstrap, changelog_name(settings, table), clock, table=table) for table in SERVED_TABLES}
     interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), clock.now_ms)
     leases = Leases(settings, clock)
     records = Records(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from streams.process.http_bodies import WITHOUT_END
 from tidemark.ports import url_host
 
 if TYPE_CHECKING:
     from streams.settings import Settings
 
-_TIMEOUT = aiohttp.ClientTimeout(total=0.8)
+_WITHIN_S = 0.8
 _RATES = {
     "tidemark_ticks_folded_total": "ticks",
     "tidemark_account_records_total": "account records",
@@ -90,7 +92,7 @@ class StatusReader:
 async def _worker_status(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     """Read the worker's own status; empty where it does not answer."""
     try:
-        async with session.get(url, timeout=_TIMEOUT) as response:
+        async with asyncio.timeout(_WITHIN_S), session.get(url, timeout=WITHOUT_END) as response:
             said: dict[str, Any] = await response.json()
             return said
     except (aiohttp.ClientError, TimeoutError, ValueError):
@@ -100,7 +102,7 @@ async def _worker_status(session: aiohttp.ClientSession, url: str) -> dict[str, 
 async def _samples(session: aiohttp.ClientSession, url: str) -> Samples:
     """Read each metric's sum over its labels; empty where the process does not answer."""
     try:
-        async with session.get(url, timeout=_TIMEOUT) as response:
+        async with asyncio.timeout(_WITHIN_S), session.get(url, timeout=WITHOUT_END) as response:
             text = await response.text()
     except (aiohttp.ClientError, TimeoutError):
         return {}
@@ -113,7 +115,7 @@ async def _samples(session: aiohttp.ClientSession, url: str) -> Samples:
 
 async def _is_ok(session: aiohttp.ClientSession, url: str) -> bool:
     try:
-        async with session.get(url, timeout=_TIMEOUT) as response:
+        async with asyncio.timeout(_WITHIN_S), session.get(url, timeout=WITHOUT_END) as response:
             return response.ok
     except (aiohttp.ClientError, TimeoutError):
         return False

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.errors import TidemarkError
+from streams.process.http_bodies import WITHOUT_END
 from tidemark_client import Changed, Client, Heard
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _KEYS = {"n": "notional", "u": "upnl", "d": "distance"}
 _POLL_S = 2.0
 _REDRAW_S = 0.25
 _TOTALS_INTERVAL_MS = 500
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
+_WITHIN_S = 5.0
 # Lines for the tables' heads, the totals and their margins; the rest of the terminal is for accounts and markets.
 _FRAME_LINES = 15
 _MARKETS_MAX = 8
@@ -194,12 +195,12 @@ def money(text: str | None, *, signed: bool = False, digits: int = 2) -> Text:
 
 def _session(token: str | None) -> aiohttp.ClientSession:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    return aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT)
+    return aiohttp.ClientSession(headers=headers, timeout=WITHOUT_END)
 
 
 async def _get(session: aiohttp.ClientSession, url: str, **parameters: str | int) -> View:
     try:
-        async with session.get(url, params=parameters) as response:
+        async with asyncio.timeout(_WITHIN_S), session.get(url, params=parameters) as response:
             said = await response.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         found = str(error) or type(error).__name__

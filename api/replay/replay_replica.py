@@ -48,7 +48,7 @@ class ReplayReplica:
     def __init__(self, settings: Settings, clock: Clock, machine: Clock) -> None:
         own = _settings_of(settings)
         self._clock = clock
-        self._feeds = {table: ReplayedFeed(clock) for table in SERVED_TABLES}
+        self._feeds = {table: ReplayedFeed(table, clock) for table in SERVED_TABLES}
         records = ReplayedRecords(own, clock)
         self.app: web.Application = create_app(
             own, Feeds(*self._feeds.values()), ReplayedInterest(), clock=clock, records=records, machine=machine,

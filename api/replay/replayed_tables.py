@@ -33,14 +33,15 @@ class ReplayedFeed(CurrentRows):
     """The rows of a table as of where the replay stands.
 
     Args:
+        table: The table.
         clock: The replay's.
     """
 
     is_ready = True
     lag_records = 0
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
+    def __init__(self, table: str, clock: Clock) -> None:
+        super().__init__(table)
         self._clock = clock
 
     @property

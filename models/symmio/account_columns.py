@@ -10,18 +10,17 @@ written again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from models.body_reader import columns_reader, text_of
 from models.chain_records import LogOffset
+from models.column_types import Amount, Flag, Unquoted
 from models.symmio.state import AccountState, Balances, Locked, Quote
 from models.symmio.symmio_row_bodies import (
-    AccountBody,
     AccountCells,
-    FinishedQuoteBody,
     QuoteBody,
     QuoteCells,
     StateBody,
@@ -40,8 +39,26 @@ if TYPE_CHECKING:
 Suspect = tuple[str, LogOffset]
 """Why an account is frozen, and the log offset of the record that could not be folded."""
 
-Bucket = tuple[int, Locked, Locked]
+Offset = tuple[Unquoted[int], Unquoted[int]]
+"""A log offset as it is read."""
+
+Bucket = tuple[Amount, Locked, Locked]
 """Balances as they are read."""
+
+
+class SuspectColumns(NamedTuple):
+    """A ``Suspect`` as it is read."""
+
+    cause: str
+    position: Offset
+
+
+class FormerBucket(NamedTuple):
+    """Balances with a party B as they are read of an undo, which may say that there were none."""
+
+    allocated: Amount
+    locked: Locked
+    pending: Locked
 
 
 class _OwnColumns(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,9 +66,9 @@ class _OwnColumns(msgspec.Struct, forbid_unknown_fields=True):
     multi_account: str | None
     name: str | None
     balances: Bucket
-    reimbursement: int
-    liquidating: bool
-    liquidation_prices: dict[int, int]
+    reimbursement: Amount
+    liquidating: Flag
+    liquidation_prices: dict[Amount, Amount]
 
 
 if TYPE_CHECKING:
@@ -89,15 +106,15 @@ class StateColumns(_OwnColumns, forbid_unknown_fields=True):
 class UndoColumns(msgspec.Struct, forbid_unknown_fields=True):
     """What takes a block back as it is read: parts without a cell are absent."""
 
-    block: int
-    row_block: int
-    row_time_s: int
-    row_suspect: Suspect | None
+    block: Unquoted[int]
+    row_block: Unquoted[int]
+    row_time_s: Unquoted[int]
+    row_suspect: Unquoted[SuspectColumns | None]
     account: _SomeOfAccount | UnsetType = UNSET
-    party_b: dict[str, Bucket | None] = {}
-    quotes: dict[int, _SomeOfQuote] = {}
+    party_b: dict[str, Unquoted[FormerBucket | None]] = {}
+    quotes: dict[Amount, _SomeOfQuote] = {}
     removed: list[Quote] = []
-    added: tuple[int, ...] = ()
+    added: tuple[Unquoted[int], ...] = ()
 
     def undo(self) -> Undo:
         """The undo that they say."""
@@ -118,12 +135,12 @@ class UndoColumns(msgspec.Struct, forbid_unknown_fields=True):
 class AccountColumns(msgspec.Struct, forbid_unknown_fields=True):
     """A row of ``accounts`` as it is read."""
 
-    applied: LogOffset
-    block: int
-    time_s: int
+    applied: Offset
+    block: Unquoted[int]
+    time_s: Unquoted[int]
     state: StateColumns
     undo: list[UndoColumns]
-    suspect: Suspect | None
+    suspect: Unquoted[SuspectColumns | None]
 
 
 class FinishedColumns(msgspec.Struct):
@@ -132,8 +149,8 @@ class FinishedColumns(msgspec.Struct):
     quote: Quote
 
 
-read_account_columns = columns_reader("accounts", AccountColumns, AccountBody)
-read_finished_columns = columns_reader("quote-history", FinishedColumns, FinishedQuoteBody)
+read_account_columns = columns_reader("accounts", AccountColumns)
+read_finished_columns = columns_reader("quote-history", FinishedColumns)
 
 
 def state_body(state: AccountState) -> StateBody:

@@ -11,9 +11,9 @@ import msgspec
 
 from models.body_reader import columns_reader
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
-from models.symmio.account_columns import Bucket, Suspect, read_account_columns
+from models.column_types import Amount, Flag, Unquoted  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.symmio.account_columns import Bucket, Offset, SuspectColumns, UndoColumns, read_account_columns
 from models.symmio.state import EMPTY, OPEN_STATUSES, PENDING_STATUSES, ZERO_ADDRESS, Balances, PositionType
-from models.symmio.symmio_row_bodies import AccountBody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,19 +76,19 @@ class Holding(NamedTuple):
 
 
 # What is not needed is named all the same and not parsed: a column that no version so far has is not passed over, since
-# the account cannot be folded any more, so that its figures would be those of before for ever.
+# the account cannot be folded any more, so that its figures would be those of before for ever. So undo is read too.
 class _QuoteCells(msgspec.Struct, forbid_unknown_fields=True):
-    quote_id: int
-    symbol_id: int
-    position_type: PositionType
-    status: int
+    quote_id: Unquoted[int]
+    symbol_id: Unquoted[int]
+    position_type: Unquoted[PositionType]
+    status: Unquoted[int]
     party_b: str
     whitelist: tuple[str, ...]
-    requested_open_price: int
-    opened_price: int
-    quantity: int
-    closed_amount: int
-    terminal_block: int | None
+    requested_open_price: Amount
+    opened_price: Amount
+    quantity: Amount
+    closed_amount: Amount
+    terminal_block: Unquoted[int | None]
     order_type: msgspec.Raw
     market_price: msgspec.Raw
     initial_opened_price: msgspec.Raw
@@ -108,7 +108,7 @@ class _StateCells(msgspec.Struct, forbid_unknown_fields=True):
     owner: str | None
     multi_account: str | None
     name: str | None
-    liquidating: bool
+    liquidating: Flag
     balances: Bucket
     party_b: dict[str, Bucket]
     quotes: list[_QuoteCells]
@@ -117,15 +117,15 @@ class _StateCells(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _RowCells(msgspec.Struct, forbid_unknown_fields=True):
-    applied: tuple[int, int]
-    block: int
-    time_s: int
+    applied: Offset
+    block: Unquoted[int]
+    time_s: Unquoted[int]
     state: _StateCells
-    undo: list[msgspec.Raw]
-    suspect: Suspect | None
+    undo: list[UndoColumns]
+    suspect: Unquoted[SuspectColumns | None]
 
 
-_read_cells = columns_reader("accounts", _RowCells, AccountBody)
+_read_cells = columns_reader("accounts", _RowCells)
 
 
 def decode_holding(value: bytes, version: int) -> Holding:

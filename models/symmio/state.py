@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from models.codec import NUMBER_MAX
+from models.column_types import Amount, Flag, Unquoted  # noqa: TC001 - msgspec resolves the annotations at run time
 
 if TYPE_CHECKING:
     from models.chain_records import Checkpoint, QuoteView
@@ -58,10 +59,10 @@ OPEN_STATUSES = frozenset({QuoteStatus.OPENED, QuoteStatus.CLOSE_PENDING, QuoteS
 class Locked(NamedTuple):
     """Locked values of a quote, or sums of them: cva, liquidation fee, maintenance margins of party A and party B."""
 
-    cva: int
-    lf: int
-    party_amm: int
-    party_bmm: int
+    cva: Amount
+    lf: Amount
+    party_amm: Amount
+    party_bmm: Amount
 
     def plus(self, other: Locked) -> Locked:
         """Add, value by value."""
@@ -120,30 +121,30 @@ class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in which the quote got a status that it cannot leave, None before.
     """
 
-    quote_id: int
-    symbol_id: int
-    position_type: PositionType
-    order_type: OrderType
-    status: QuoteStatus
+    quote_id: Unquoted[int]
+    symbol_id: Unquoted[int]
+    position_type: Unquoted[PositionType]
+    order_type: Unquoted[OrderType]
+    status: Unquoted[QuoteStatus]
     party_b: str
     whitelist: tuple[str, ...]
-    requested_open_price: int
-    market_price: int
-    opened_price: int
-    initial_opened_price: int
-    quantity: int
-    closed_amount: int
-    avg_closed_price: int
-    avg_closed_known: bool
-    requested_close_price: int
-    quantity_to_close: int
+    requested_open_price: Amount
+    market_price: Amount
+    opened_price: Amount
+    initial_opened_price: Amount
+    quantity: Amount
+    closed_amount: Amount
+    avg_closed_price: Amount
+    avg_closed_known: Flag
+    requested_close_price: Amount
+    quantity_to_close: Amount
     locked: Locked
     initial_locked: Locked
-    trading_fee: int
-    deadline_s: int
-    parent_id: int
-    max_funding_rate: int | None
-    terminal_block: int | None
+    trading_fee: Amount
+    deadline_s: Amount
+    parent_id: Unquoted[int]
+    max_funding_rate: Amount | None
+    terminal_block: Unquoted[int | None]
 
     @property
     def open_amount(self) -> int:

@@ -197,7 +197,7 @@ async def _accounts(settings: Settings, name: str, clock: Clock) -> dict[str, Ac
 
 
 async def _rows(settings: Settings, table: str, clock: Clock) -> dict[bytes, bytes]:
-    feed = Feed(settings.bootstrap, changelog_name(settings, table), clock)
+    feed = Feed(settings.bootstrap, changelog_name(settings, table), clock, table=table)
     await feed.start()
     try:
         await feed.wait_ready()

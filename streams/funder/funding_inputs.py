@@ -91,10 +91,10 @@ class Tables:
         self._fatal = fatal
         self._settings = settings
         self._clock = clock
-        self._markets = Feed(settings.bootstrap, changelog_name(settings, MARKETS), clock)
-        self._accounts = Feed(settings.bootstrap, changelog_name(settings, ACCOUNTS), clock)
-        self._instruments = Feed(settings.bootstrap, changelog_name(settings, INSTRUMENTS), clock)
-        self._watermarks = Feed(settings.bootstrap, changelog_name(settings, WATERMARKS), clock)
+        self._markets = Feed(settings.bootstrap, changelog_name(settings, MARKETS), clock, table=MARKETS)
+        self._accounts = Feed(settings.bootstrap, changelog_name(settings, ACCOUNTS), clock, table=ACCOUNTS)
+        self._instruments = Feed(settings.bootstrap, changelog_name(settings, INSTRUMENTS), clock, table=INSTRUMENTS)
+        self._watermarks = Feed(settings.bootstrap, changelog_name(settings, WATERMARKS), clock, table=WATERMARKS)
         self._partitions = settings.topics.partitions
         self._ticks: dict[Window, EpochTicks] = {}
         # The executors of several hedgers ask for the same ticks.

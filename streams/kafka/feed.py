@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.codec import row_order
+from models.errors import BadRow
+from models.row_keys import expect_key
 from streams.kafka.reader import TopicReader
 from streams.kafka.shared_consumer import QUIET_WAIT_MS
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,13 +25,17 @@ class CurrentRows:
     """The current row of every key of one changelog, told to whoever listens.
 
     Rows are ordered by (term, version). A row below the current one is ignored, so a fenced owner's late row has no
-    effect.
+    effect. So is one whose key the table cannot have: nobody who listens could take it apart.
+
+    Args:
+        table: The table. None where the topic has no rows of one, and any key will do.
 
     Attributes:
         newest_ms: The greatest timestamp of a record that was taken in, in Unix ms; 0 before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, table: str | None = None) -> None:
+        self._table = table
         self._rows: dict[bytes, bytes] = {}
         self._listeners: list[Callable[[Sequence[bytes]], None]] = []
         self._row_listeners: list[Callable[[bytes, bytes], None]] = []
@@ -85,9 +92,12 @@ class CurrentRows:
         return changed
 
     def _put(self, key: bytes, row: bytes) -> bool:
-        """Take a row in; False where it is below the current one."""
+        """Take a row in; False where it is below the current one, or none of the table's."""
         current = self._rows.get(key)
-        if current is not None and row_order(row) < row_order(current):
+        if current is None:
+            if self._table is not None and not _is_key(self._table, key, row):
+                return False
+        elif row_order(row) < row_order(current):
             return False
         self._rows[key] = row
         for on_row in self._row_listeners:
@@ -103,11 +113,29 @@ class Feed(CurrentRows, TopicReader):
         topic: The changelog's full name.
         clock: Tells when the broker last answered.
         wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
+        table: As of ``CurrentRows``.
     """
 
-    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = QUIET_WAIT_MS) -> None:
-        CurrentRows.__init__(self)
+    def __init__(
+        self,
+        bootstrap: Bootstrap,
+        topic: str,
+        clock: Clock,
+        wait_ms: int = QUIET_WAIT_MS,
+        *,
+        table: str | None = None,
+    ) -> None:
+        CurrentRows.__init__(self, table)
         TopicReader.__init__(self, bootstrap, topic, clock, wait_ms)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         self.take_in(fetched.values())
+
+
+def _is_key(table: str, key: bytes, row: bytes) -> bool:
+    try:
+        expect_key(table, key)
+    except BadRow as error:
+        note_unreadable(table, key, row, error)
+        return False
+    return True

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from models.errors import TidemarkError
 
 
-WITHOUT_END = aiohttp.ClientTimeout(total=None, sock_connect=None)
+WITHOUT_END = aiohttp.ClientTimeout(total=None, sock_connect=None)  # noqa: TID251 - it is the one without a limit
 """For requests whose time ``asyncio.timeout`` bounds. Where aiohttp's own limit is over in the very turn of the loop in
 which its task is cancelled, as happens when a paused process wakes up, it takes the cancellation for its own and
 swallows it."""

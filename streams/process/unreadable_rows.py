@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
 import prometheus_client
 
-from models.codec import row_order
 from models.errors import BadRow
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ UNREADABLE = prometheus_client.Counter(
 )
 """Of this process; who has a registry of his own registers it there."""
 
-# Of each row its order is kept, some 200 bytes. Where more rows cannot be read, the oldest may be counted again.
+# Of each key the digest of its row is kept, some 200 bytes: what something else wrote has no order by which rows could
+# be told apart. Where more rows cannot be read, the oldest may be counted again.
 _NOTED_MAX = 20_000
 _noted: dict[tuple[str, bytes], bytes] = {}
 
@@ -54,10 +55,10 @@ def note_unreadable(table: str, key: bytes, row: bytes, cause: BadRow) -> None:
         row: The row, its order included.
         cause: Why it cannot be read.
     """
-    order = row_order(row)
-    if _noted.get((table, key)) == order:
+    digest = blake2b(row, digest_size=16).digest()
+    if _noted.get((table, key)) == digest:
         return
-    _noted[table, key] = order
+    _noted[table, key] = digest
     if len(_noted) > _NOTED_MAX:
         del _noted[next(iter(_noted))]
     UNREADABLE.labels(table).inc()

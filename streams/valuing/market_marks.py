@@ -64,11 +64,11 @@ class MarketMarks:
         self.newest_mark_ms = 0
         self.late = Waits()
         self.board = InputBoard(self._marks.get)
-        self.marks = Feed(settings.bootstrap, changelog_name(settings, MARKS), clock)
+        self.marks = Feed(settings.bootstrap, changelog_name(settings, MARKS), clock, table=MARKS)
         self.marks.listen(self._marks_moved)
-        self.names = Feed(settings.bootstrap, changelog_name(settings, MARKETS), clock)
+        self.names = Feed(settings.bootstrap, changelog_name(settings, MARKETS), clock, table=MARKETS)
         self.names.listen(self._names_changed)
-        self.references = Feed(settings.bootstrap, changelog_name(settings, REFERENCES), clock)
+        self.references = Feed(settings.bootstrap, changelog_name(settings, REFERENCES), clock, table=REFERENCES)
         self.references.listen(self._references_changed)
 
     async def start(self) -> None:

@@ -50,7 +50,7 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
         records = Records(settings)
         ending.push_async_callback(records.stop)
         progress = KeptProgress(settings, name, records, clock)
-        feed = Feed(settings.bootstrap, changelog_name(settings, ALERTS), clock)
+        feed = Feed(settings.bootstrap, changelog_name(settings, ALERTS), clock, table=ALERTS)
         for reader in (progress, feed):
             await reader.start()
             ending.push_async_callback(reader.stop)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from streams.process.http_bodies import WITHOUT_END
 from tests.rehearsals.rendered import ROOT, Mounts, entrypoint, image_environment, variables
 from tidemark.child_processes import tied_to_us
 
@@ -222,9 +223,12 @@ class Pod:
 
     async def _asked(self, session: aiohttp.ClientSession, probe: dict[str, Any]) -> bool:
         asked = probe["httpGet"]
-        timeout = aiohttp.ClientTimeout(total=probe.get("timeoutSeconds", 1))
+        url = self.url(asked["port"]) + asked["path"]
         try:
-            async with session.get(self.url(asked["port"]) + asked["path"], timeout=timeout) as answer:
+            async with (
+                asyncio.timeout(probe.get("timeoutSeconds", 1)),
+                session.get(url, timeout=WITHOUT_END) as answer,
+            ):
                 return answer.status < 400
         except (aiohttp.ClientError, TimeoutError):
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 
+from streams.process.http_bodies import WITHOUT_END
 from tests.rehearsals.watcher import Absence
 from tests.support.eventually import eventually
 
@@ -134,7 +136,8 @@ async def metrics_of(pod: Pod) -> str:
 async def _asked(pod: Pod, path: str) -> str:
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+            asyncio.timeout(5),
+            aiohttp.ClientSession(timeout=WITHOUT_END) as session,
             session.get(pod.url("admin") + path) as answer,
         ):
             return await answer.text()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 
+from streams.process.http_bodies import WITHOUT_END
 from tests.support.eventually import eventually
 from tidemark_client import Client
 from tidemark_client.actions import Changed, Heard
@@ -106,8 +107,7 @@ class Watcher:
         return found
 
     async def _poll(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=5)
-        async with aiohttp.ClientSession(headers=self.cluster.headers, timeout=timeout) as session:
+        async with aiohttp.ClientSession(headers=self.cluster.headers, timeout=WITHOUT_END) as session:
             while True:
                 await asyncio.gather(*(self._look(session, pod) for pod in self.cluster.of("api")))
                 await asyncio.sleep(_POLL_S)
@@ -115,10 +115,10 @@ class Watcher:
     async def _look(self, session: aiohttp.ClientSession, pod: Pod) -> None:
         asked_s = time.time()
         try:
-            async with session.get(pod.url("admin") + "/readyz") as answer:
+            async with asyncio.timeout(5), session.get(pod.url("admin") + "/readyz") as answer:
                 self.claims.append(Claim("readyz", asked_s, answer.status == 200, frozenset(), None))
             asked_s = time.time()
-            async with session.get(pod.url("public") + "/v1/status") as answer:
+            async with asyncio.timeout(5), session.get(pod.url("public") + "/v1/status") as answer:
                 stale = frozenset((await answer.json())["stale"])
             self.claims.append(Claim("status", asked_s, None, stale, None))
         except (aiohttp.ClientError, TimeoutError, KeyError):

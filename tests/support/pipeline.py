@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -27,6 +28,7 @@ from models.symmio.venue import SYMMIO
 from streams.kafka.feed import Feed
 from streams.kafka.topics import PRICE_TICKS, changelog_name, routed_name, topic_name
 from streams.process.clock import SystemClock
+from streams.process.http_bodies import WITHOUT_END
 from tests.support.eventually import eventually
 from tests.support.faulty_worker import FAULT_MARK
 
@@ -146,7 +148,8 @@ class WorkerProcess:
     async def _get(self, path: str) -> tuple[int, Any]:
         try:
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
+                asyncio.timeout(20),
+                aiohttp.ClientSession(timeout=WITHOUT_END) as session,
                 session.get(f"http://127.0.0.1:{self.admin_port}{path}") as answer,
             ):
                 return answer.status, await answer.json()

@@ -6,6 +6,7 @@ on our own origin, so nothing of them is passed on but their status, their JSON 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from api.http.bodies import read_as_sent
 from api.http.error_bodies import error_response
 from api.http.keys import SETTINGS
 from api.http.log_lines import shown
+from streams.process.http_bodies import WITHOUT_END
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ _PASSED_BACK = ("Content-Type", "Content-Encoding", "Content-Language", "Retry-A
 # Answers may hold tokens and orders of one person.
 _CACHE = "no-store"
 # An engine that signs and sends a transaction takes some seconds; browsers give up after a minute or more.
-_TIMEOUT = aiohttp.ClientTimeout(total=30.0)
+_WITHIN_S = 30.0
 # A list of ten thousand orders has 3 MB.
 ANSWER_MAX_BYTES = 4_194_304
 # Connections to engines are among the descriptors that no client gets.
@@ -79,7 +81,7 @@ class Engines:
         """Keep the client open as long as the application runs; for its ``cleanup_ctx``."""
         # Answers are passed on as they come, compressed or not.
         async with aiohttp.ClientSession(
-            timeout=_TIMEOUT,
+            timeout=WITHOUT_END,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
@@ -101,19 +103,22 @@ class Engines:
             msg = "expected the application to be running, found it stopped"
             raise RuntimeError(msg)
         body = await read_as_sent(request)
+        ends_s = asyncio.get_running_loop().time() + _WITHIN_S
         try:
-            async with self._session.request(
-                request.method,
-                URL(f"{upstream}{path}", encoded=True),
-                headers=self._sent_on(request),
-                data=body or None,
-                allow_redirects=False,
-            ) as answer:
+            async with asyncio.timeout_at(ends_s):
+                answer = await self._session.request(
+                    request.method,
+                    URL(f"{upstream}{path}", encoded=True),
+                    headers=self._sent_on(request),
+                    data=body or None,
+                    allow_redirects=False,
+                )
+            async with answer:
                 fault = _fault(answer)
                 if fault is not None:
                     return _bad_gateway(request, fault)
-                return await _passed_back(request, answer)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                return await _passed_back(request, answer, ends_s)
+        except (aiohttp.ClientError, OSError) as error:
             return _bad_gateway(request, type(error).__name__)
 
     def _sent_on(self, request: web.Request) -> CIMultiDict[str]:
@@ -158,8 +163,8 @@ def _is_empty(answer: aiohttp.ClientResponse) -> bool:
     return answer.content_length == 0 or answer.status == HTTPStatus.NO_CONTENT
 
 
-async def _passed_back(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    """Pass an answer on, piece by piece; one that turns out too large or breaks off is broken off."""
+async def _passed_back(request: web.Request, answer: aiohttp.ClientResponse, ends_s: float) -> web.StreamResponse:
+    """Pass an answer on, piece by piece; one that turns out too large, breaks off or takes too long is broken off."""
     headers = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
     if _is_empty(answer):
         headers.pop("Content-Type", None)
@@ -169,13 +174,14 @@ async def _passed_back(request: web.Request, answer: aiohttp.ClientResponse) -> 
     await response.prepare(request)
     passed = 0
     try:
-        async for piece in answer.content.iter_any():
-            passed += len(piece)
-            if passed > ANSWER_MAX_BYTES:
-                _break_off(request, f"an answer of more than {ANSWER_MAX_BYTES} bytes")
-                break
-            await response.write(piece)
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        async with asyncio.timeout_at(ends_s):
+            async for piece in answer.content.iter_any():
+                passed += len(piece)
+                if passed > ANSWER_MAX_BYTES:
+                    _break_off(request, f"an answer of more than {ANSWER_MAX_BYTES} bytes")
+                    break
+                await response.write(piece)
+    except (aiohttp.ClientError, OSError) as error:
         _break_off(request, type(error).__name__)
     return response
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from streams.settings import ApiSettings, Settings, WorkerSettings
 from tests.support.eventually import eventually
+from tests.support.paused_asker import WAIT_S, expect_cancelled
 from tidemark.child import Child
 from tidemark.display import LiveDisplay, PlainDisplay, live_if_terminal, urls_of
 from tidemark.ports import any_free_port
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    import pytest
     from aiohttp.test_utils import TestServer
 
 STATUS = {
@@ -138,3 +140,14 @@ def test_on_a_terminal_one_table_holds_everything() -> None:
         LiveDisplay(live, urls_of(Settings())).show(Status(api_ready=True, accounts=12), [], "127.0.0.1:9092")
     assert isinstance(console.file, io.StringIO)
     assert "ws://127.0.0.1:8080/upnl-ws" in console.file.getvalue()
+
+
+async def test_who_is_cancelled_as_the_wait_for_a_process_ends_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidemark.status._WITHIN_S", WAIT_S)
+    async with aiohttp.ClientSession() as session:
+
+        async def ask(url: str) -> Status:
+            port = int(url.rpartition(":")[2])
+            return await StatusReader(Settings(worker=WorkerSettings(admin_port=port))).read(session)
+
+        await expect_cancelled(ask)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
 from rich.console import Console
@@ -11,8 +12,9 @@ from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.api import api_settings, serving
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, last_complete, unpriced_body, valuation_body
+from tests.support.paused_asker import WAIT_S, expect_cancelled
 from tidemark.keyboard import Keyboard
-from tidemark.top import NoAnswer, money, show, show_once
+from tidemark.top import NoAnswer, Seen, look, money, show, show_once
 
 ACCOUNTS = ["0x" + digit * 40 for digit in "abc"]
 
@@ -117,3 +119,9 @@ async def test_totals_follow_the_websocket_between_two_requests(monkeypatch: pyt
 )
 def test_money_is_cut_with_sign_and_shape(text: str | None, shown: str) -> None:
     assert shown == money(text, signed=True).plain
+
+
+async def test_who_is_cancelled_as_the_wait_for_an_api_ends_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidemark.top._WITHIN_S", WAIT_S)
+    async with aiohttp.ClientSession() as session:
+        await expect_cancelled(lambda url: look(session, Seen(url, "notional"), 1))

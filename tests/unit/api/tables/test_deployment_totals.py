@@ -173,3 +173,11 @@ def test_only_rows_that_changed_are_decoded(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_row_that_is_no_sum_is_an_error() -> None:
     with pytest.raises(BadRow, match="expected a row of subtotals"):
         decode_sum("hedger", encode_row(1, 1, {"positions": 1}))
+
+
+@pytest.mark.parametrize("upnl", ["1e3", "5.0", "null", 5.5, True])
+def test_what_is_never_written_of_a_sum_is_not_made_a_number(upnl: object) -> None:
+    with pytest.raises(BadRow, match="expected a row of subtotals"):
+        decode_sum(
+            "hedger", encode_row(1, 1, {"positions": 1, "unpriced": 0, "as_of_ms": 1, "upnl": upnl, "notional": "1"})
+        )

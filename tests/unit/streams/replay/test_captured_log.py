@@ -129,6 +129,35 @@ async def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
         await read(tmp_path / "c")
 
 
+@pytest.mark.parametrize("damaged", ["before", "inside", "behind", "flipped"])
+async def test_a_file_that_was_altered_anywhere_is_refused_also_by_a_window_that_ends_before_it_does(
+    tmp_path: Path, damaged: str
+) -> None:
+    write(tmp_path / "c")
+    path = tmp_path / "c" / "ticks-0.ndjson.gz"
+    whole = path.read_bytes()
+    text = gzip.decompress(whole)
+    match damaged:
+        case "before":
+            path.write_bytes(gzip.compress(text.replace(b'[7,1007,"k"', b'[7,1007,"x"')))
+        case "inside":
+            path.write_bytes(gzip.compress(text.replace(b'[105,1105,"k"', b'[105,1105,"x"')))
+        case "behind":
+            path.write_bytes(gzip.compress(text.replace(b'[9005,10005,"k"', b'[9005,10005,"x"')))
+        case _:
+            # A bit of what is compressed, near the end.
+            path.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    assert path.read_bytes() != whole
+
+    log = CapturedLog(tmp_path / "c")
+    vector = {Place("ticks", 0): Span(100, 110)}
+    with pytest.raises(BadCapture, match="ticks-0"):
+        async with log.reading(vector) as reading:
+            await reading.more([Place("ticks", 0)])
+    with pytest.raises(BadCapture, match="ticks-0"):
+        await log.find(await log.held(["ticks"]), 1_100)
+
+
 def test_a_manifest_that_was_altered_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "c")
     path = tmp_path / "c" / MANIFEST

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientError, web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, make_mocked_request
 
-from api.dialects.symmio.forwarding import ANSWER_MAX_BYTES
+from api.access.addresses import ClientAddresses
+from api.dialects.symmio.forwarding import ANSWER_MAX_BYTES, Engines
 from tests.support.api import ADDRESS, serving
 from tests.support.feed import FakeTables
+from tests.support.paused_asker import WAIT_S, expect_cancelled
 from tests.support.solver import ELSEWHERE, HERE, solver_settings
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class Engine:
         self.body = b'{"access_token":"t"}'
         self.headers = {"Content-Type": "application/json"}
         self.pieces = 0
+        self.ends = asyncio.Event()
+        self.ends.set()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.method, request.raw_path, dict(request.headers), await request.read()))
@@ -55,6 +59,7 @@ class Engine:
         await response.prepare(request)
         for _ in range(self.pieces):
             await response.write(self.body)
+        await self.ends.wait()
         return response
 
 
@@ -314,3 +319,21 @@ async def test_an_engine_that_is_away_is_a_bad_gateway() -> None:
     settings = solver_settings(main={"solver": {"upstream": upstream}})
     async with serving(FakeTables("main"), settings) as client, client.post("/login", data=b"{}") as response:
         assert (502, 502) == (response.status, (await response.json())["error_code"])
+
+
+async def test_an_answer_that_begins_and_does_not_end_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.dialects.symmio.forwarding._WITHIN_S", WAIT_S)
+    async with forwarding() as (engine, client):
+        engine.body, engine.pieces = b"1", 1
+        engine.ends.clear()
+        with pytest.raises(ClientError):
+            async with client.post("/login") as response:
+                await response.read()
+        engine.ends.set()
+
+
+async def test_who_is_cancelled_as_the_wait_for_an_engine_ends_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.dialects.symmio.forwarding._WITHIN_S", WAIT_S)
+    engines = Engines(ClientAddresses(()))
+    async with asynccontextmanager(engines.opened)(web.Application()):
+        await expect_cancelled(lambda url: engines.forward(make_mocked_request("GET", "/nonce/x"), url, "/nonce/x"))
