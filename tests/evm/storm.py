@@ -21,7 +21,7 @@ from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
     from models.symmio.funding_records import Transaction as Sent
     from tests.evm.killer import Killer
@@ -79,7 +79,7 @@ class Storm:
         priced: int,
         mixed: Sequence[str],
         plain: Sequence[str],
-        lasting: Sequence[int],
+        lasting: Collection[int],
     ) -> None:
         self._one = one
         self._tables = tables
