@@ -72,7 +72,8 @@ class Settling:
     async def is_over(self) -> bool:
         """Whether every account is told, and neither records nor charges have changed for some blocks."""
         outcomes, block = await self._one.told(), int(await self._one.chain.ask("eth_blockNumber"), 16)
-        state = outcomes, await self._one.sent(), len(await self._one.charges())
+        sent = {(told.signer, told.nonce): told for told in await self._one.sent()}
+        state = outcomes, sent, len(await self._one.charges())
         if state != self._state or outcomes.keys() != pairs_of(self._one):
             self._state, self._since_block = state, block
         return block - self._since_block >= UNCHANGED_BLOCKS
