@@ -395,8 +395,9 @@ class Storm:
         return int(await self._one.chain.ask("eth_blockNumber"), 16)
 
     async def _is_fee_met(self) -> bool:
-        met = [one for one in await self._one.records() if isinstance(one, CeilingMet) and one.ceiling == Ceiling.FEE]
-        return bool(met) and met[-1].until_s is None
+        records = [one for one in await self._one.records() if isinstance(one, CeilingMet)]
+        newest = {one.signer: one for one in records if one.ceiling == Ceiling.FEE}
+        return any(one.until_s is None for one in newest.values())
 
     async def _mine_at(self, base_fee_wei: int, is_so: Callable[[], Awaitable[bool]]) -> None:
         """Make blocks in which gas costs so much, until something is so."""
