@@ -230,7 +230,9 @@ def aging_of(
         raise _bad(body, error) from error
     if symbols:
         because.add(PRICES)
-    return Aging(tuple(sorted(because)), tuple(sorted(symbols))) if because else AS_IT_SAYS
+    # A package may have ids of both kinds, of which Python knows no order.
+    in_order = sorted(symbols, key=lambda symbol: (isinstance(symbol, str), symbol))
+    return Aging(tuple(sorted(because)), tuple(in_order)) if because else AS_IT_SAYS
 
 
 def aged(body: Body, aging: Aging) -> Body:

@@ -12,6 +12,7 @@ from api.rest.known import (
     expect_read,
     known_account,
     readable,
+    unreadable_account,
     unsupported_deployments,
 )
 from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
@@ -67,7 +68,7 @@ async def positions(request: web.Request) -> web.Response:
     async for key, row in rows:
         items += [
             position
-            for position in _positions(key, row, request.app)
+            for position in _positions(key, row, request.app, is_asked_for=one is not None)
             if (markets is None or position["symbol_id"] in markets) and (after is None or _place(position) > after)
         ]
         if len(items) > limit:
@@ -111,12 +112,15 @@ async def _rows_of_all(
             await next_turn()
 
 
-def _positions(key: str, row: bytes, app: web.Application) -> list[View]:
+def _positions(key: str, row: bytes, app: web.Application, *, is_asked_for: bool) -> list[View]:
     try:
         body, freshness = decode_row(row).body, app[FRESHNESS]
         aging = freshness.aging(freshness.whose(key), body)
         shown = app[VIEWS].positions(key, aged(body, aging))["positions"]
-    except BadRow:
+    except BadRow as error:
+        problem = unreadable_account(key, row, error)
+        if is_asked_for:
+            raise problem from error
         return []
     place = {"account": key, "deployment": split_key(key.encode())[0]}
     in_order = sorted(shown.values(), key=lambda position: _place_of_id(position["quote_id"]))

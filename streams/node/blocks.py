@@ -6,7 +6,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.chain_records import Block, RawLog
-from streams.node.answers import read_address, read_bytes, read_hash, read_hex, read_number, read_object, reject
+from streams.node.answers import (
+    read_address,
+    read_bytes,
+    read_hash,
+    read_hex,
+    read_number,
+    read_object,
+    read_time_s,
+    reject,
+)
 from streams.node.rpc import BadAnswer
 
 if TYPE_CHECKING:
@@ -49,7 +58,7 @@ def read_header(answer: object) -> Header:
         read_number(block.get("number")),
         read_hash(block.get("hash")),
         read_hash(block.get("parentHash")),
-        read_number(block.get("timestamp")),
+        read_time_s(block),
         _bloom(block.get("logsBloom")),
     )
 

@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.resolver import DefaultResolver
+from yarl import URL
 
 from streams.process.http_bodies import WITHOUT_END
 from streams.webhooks.addresses import PrivateAddress, PublicResolver, expect_public
@@ -108,7 +108,7 @@ class HttpPoster:
         }
         try:
             if not self._settings.allow_private:
-                expect_public(urlsplit(self._url).hostname or "")
+                expect_public(URL(self._url).host or "")
             async with (
                 asyncio.timeout(self._settings.timeout_s),
                 self._session.post(self._url, data=message.body, headers=headers, allow_redirects=False) as answer,

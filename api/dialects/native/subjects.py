@@ -228,7 +228,14 @@ class AccountSubject(RowSubject):
                 }
             except (BadRow, KeyError, TypeError):
                 self._dates = None
-        return AS_IT_SAYS if self._dates is None else self._freshness.aging(self._whose, self._dates)
+        if self._dates is None:
+            return AS_IT_SAYS
+        try:
+            return self._freshness.aging(self._whose, self._dates)
+        except BadRow:
+            # It is shown as one that cannot be read, and the connection goes on with its other subscriptions.
+            self._dates = None
+            return AS_IT_SAYS
 
     def _seq(self, row: bytes) -> Seq:
         seq = decode_order(row)

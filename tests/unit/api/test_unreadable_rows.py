@@ -386,6 +386,7 @@ async def test_a_state_of_which_a_column_is_of_another_kind_makes_its_account_al
         (MARKS, "binance-futures:ETHUSDT", "/v1/marks/binance-futures:ETHUSDT"),
         (VALUATIONS, OTHER, f"/v1/accounts/{OTHER}"),
         (VALUATIONS, OTHER, f"/v1/accounts/{OTHER}/positions"),
+        (VALUATIONS, OTHER, f"/v1/positions?account={OTHER}"),
     ],
 )
 @pytest.mark.parametrize("kind", ["without columns", "lists"])
@@ -399,3 +400,15 @@ async def test_a_row_that_is_asked_for_alone_is_counted_too(table: str, key: str
             assert 503 == response.status
 
         assert before + 1 == await metric(admin, sample)
+
+
+async def test_a_socket_that_asks_for_a_row_of_no_date_goes_on_with_its_other_subscriptions() -> None:
+    made = tables()
+    corrupt(made, VALUATIONS, OTHER, lambda body: orjson.dumps(body | {"as_of_ms": None}))
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client, client.ws_connect("/v1/ws") as socket:
+        for number, key in enumerate((HELD, OTHER), 1):
+            await socket.send_json({"op": "subscribe", "id": number, "channel": "account", "keys": [key]})
+        assert {1, 2} == await _told(socket, "snapshot", 2)
+        made.valuations.put(HELD, 2, {**decode_row(made.valuations.rows[HELD.encode()]).body, "as_of_ms": NOW_MS})
+
+        assert {1} == await _told(socket, "delta", 1)

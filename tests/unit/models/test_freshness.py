@@ -221,6 +221,13 @@ def test_a_mark_by_which_amounts_become_money_makes_all_of_its_account_old() -> 
     assert ["prices"] == old["stale_because"]
 
 
+def test_markets_of_ids_of_both_kinds_have_an_order() -> None:
+    body = {**valuation_body(), "conversions": {"BTC": {}}}
+    (symbol, *_) = (position["symbol"] for position in body["positions"])
+    aging = aging_of((), body, {"BTC", symbol}, now_ms=body["as_of_ms"], row_ms=1_000)
+    assert (symbol, "BTC") == aging.symbols
+
+
 def test_an_account_without_positions_is_as_old_as_its_conversions() -> None:
     body = {**valuation_body(), "positions": [], "stale": 0}
     late = {"now_ms": body["as_of_ms"] + 1_001, "row_ms": 1_000}

@@ -219,6 +219,15 @@ def test_a_header_in_another_spelling_is_the_same_header() -> None:
     assert read_optional_header(None) is None
 
 
+def test_a_block_of_a_time_that_no_clock_will_say_for_centuries_is_no_header() -> None:
+    # Of 64 bits, in ms it is no number that a store of bookings can hold.
+    chain = Chain()
+    chain.mine(1)
+
+    with pytest.raises(BadAnswer):
+        read_header(chain.blocks[0].header() | {"timestamp": "0x" + "f" * 16})
+
+
 @pytest.mark.parametrize("name", ["number", "hash", "parentHash", "timestamp"])
 def test_a_pending_block_is_no_header(name: str) -> None:
     chain = Chain()
