@@ -24,7 +24,6 @@ from streams.kafka.feed import Feed
 from streams.kafka.reader import TopicReader
 from streams.kafka.shared_consumer import BUSY_WAIT_MS, QUIET_WAIT_MS, SharedConsumer, TopicMissing
 from streams.kafka.single_records import Records
-from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
@@ -69,7 +68,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     """
     bootstrap = settings.bootstrap
     collect_rarely()
-    followed = {table: Feed(bootstrap, changelog_name(settings, table), clock, table=table) for table in SERVED_TABLES}
+    followed = {table: Feed.of(settings, table, clock) for table in SERVED_TABLES}
     interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), clock.now_ms)
     leases = Leases(settings, clock)
     records = Records(settings)

@@ -41,7 +41,7 @@ from bench.tick_to_row import (
 from models.engine.tables import VALUATIONS
 from models.money import parse_e18
 from streams.kafka.feed import Feed
-from streams.kafka.topics import changelog_name, create_topics, registry
+from streams.kafka.topics import create_topics, registry
 from streams.process.clock import SystemClock
 from streams.process.garbage import collect_rarely
 from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings
@@ -101,7 +101,7 @@ async def measure(
     delays = Delays()
     async with worker(settings) as process, api_process(settings) as api:
         await process.ready(60)
-        feed = Feed(settings.bootstrap, changelog_name(settings, VALUATIONS), SystemClock())
+        feed = Feed.of(settings, VALUATIONS, SystemClock())
         await feed.start()
         await eventually(lambda: priced(feed) == sockets, 120)
         await feed.stop()

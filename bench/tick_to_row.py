@@ -31,7 +31,7 @@ from models.ids import account_key
 from models.money import E18
 from models.valuations import VALUED
 from streams.kafka.feed import Feed
-from streams.kafka.topics import PRICE_TICKS, changelog_name, create_topics, registry, topic_name
+from streams.kafka.topics import PRICE_TICKS, create_topics, registry, topic_name
 from streams.process.clock import SystemClock
 from streams.settings import TopicSettings, WorkerSettings
 from tests.support.broker import running_kafka, settings_of_a_test
@@ -123,7 +123,7 @@ async def measure(
         for key in keys:
             delays.shown(key, decode_row(feed.rows[key]).body["positions"])
 
-    feed = Feed(settings.bootstrap, changelog_name(settings, VALUATIONS), SystemClock())
+    feed = Feed.of(settings, VALUATIONS, SystemClock())
     feed.listen(on_rows)
     interest = InterestSender(PARTITIONS, lambda: kafka_outlet(settings), SystemClock().now_ms)
     async with worker(settings) as process:

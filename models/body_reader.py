@@ -53,11 +53,6 @@ def columns_reader(table: str, kind: type[B]) -> Callable[[bytes], B]:
     return _reader(table, msgspec.json.Decoder(kind, strict=False))
 
 
-def published_reader(table: str, kind: type[B]) -> Callable[[bytes], B]:
-    """Make what reads the bodies of a table as ``body_reader`` does, by all that is published of them."""
-    return _reader(table, msgspec.json.Decoder(kind))
-
-
 def no_row(row: bytes, table: str, error: Exception) -> BadRow:
     """The error of a row that is none of its table's, for whoever finds that out by another error."""
     msg = f"expected a row of {table}, found {row!r:.200} ({error})"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from models.body_reader import columns_reader, published_reader
+from models.body_reader import body_reader, columns_reader, no_row
 from models.column_types import Amount, Unquoted  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
@@ -72,7 +72,7 @@ class _OfMarket(_Columns):
 
 _read_of_accounts = columns_reader("subtotals", _OfAccounts)
 _read_of_market = columns_reader("subtotals", _OfMarket)
-_expect_published = published_reader("subtotals", SubtotalBody)
+_read_texts = body_reader("subtotals", SubtotalBody)
 
 
 def decode_sum(kind: str, row: bytes) -> Sum:
@@ -87,9 +87,12 @@ def decode_sum(kind: str, row: bytes) -> Sum:
     """
     columns = _read_of_market(row) if kind == SYMBOL else _read_of_accounts(row)
     amounts = {name: getattr(columns, name) for name in AMOUNTS[kind]}
-    if None in amounts.values():
+    unknown = [name for name, amount in amounts.items() if amount is None]
+    if unknown:
         # A text that says null is taken for null. Unknown amounts are rare enough to read such a row twice.
-        _expect_published(row)
+        texts = _read_texts(row)
+        if any(getattr(texts, name) is not None for name in unknown):
+            raise no_row(row, "subtotals", ValueError("null is no amount"))
     return Sum(columns.positions, columns.unpriced, amounts, columns.as_of_ms)
 
 

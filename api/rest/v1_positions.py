@@ -24,6 +24,7 @@ from models.engine.tables import VALUATIONS
 from models.errors import BadRow
 from models.freshness import aged
 from models.ids import split_key
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -118,9 +119,9 @@ def _positions(key: str, row: bytes, app: web.Application, *, is_asked_for: bool
         aging = freshness.aging(freshness.whose(key), body)
         shown = app[VIEWS].positions(key, aged(body, aging))["positions"]
     except BadRow as error:
-        problem = unreadable_account(key, row, error)
         if is_asked_for:
-            raise problem from error
+            raise unreadable_account(key, row, error) from error
+        note_unreadable(VALUATIONS, key.encode(), row, error)
         return []
     place = {"account": key, "deployment": split_key(key.encode())[0]}
     in_order = sorted(shown.values(), key=lambda position: _place_of_id(position["quote_id"]))

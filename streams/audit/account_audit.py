@@ -19,7 +19,7 @@ from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.checkpoint import read_checkpoints
 from streams.ingest.symmio.enumeration import find_owners
 from streams.kafka.feed import Feed
-from streams.kafka.topics import changelog_name, topic_name
+from streams.kafka.topics import topic_name
 from streams.node.connect import connected, deployment_of
 from streams.node.contract_views import ContractViews
 from streams.node.rpc import CallReverted, RpcError
@@ -197,7 +197,7 @@ async def _accounts(settings: Settings, name: str, clock: Clock) -> dict[str, Ac
 
 
 async def _rows(settings: Settings, table: str, clock: Clock) -> dict[bytes, bytes]:
-    feed = Feed(settings.bootstrap, changelog_name(settings, table), clock, table=table)
+    feed = Feed.of(settings, table, clock)
     await feed.start()
     try:
         await feed.wait_ready()

@@ -28,7 +28,7 @@ from streams.funder.topic_span import NotRead
 from streams.kafka.feed import Feed
 from streams.kafka.partitions import partition_of
 from streams.kafka.shared_consumer import BUSY_WAIT_MS, SharedConsumer
-from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
+from streams.kafka.topics import PRICE_TICKS, topic_name
 from streams.process.supervision import supervised
 from streams.process.unreadable_rows import note_unreadable
 from streams.settings import symmio_deployments
@@ -91,10 +91,10 @@ class Tables:
         self._fatal = fatal
         self._settings = settings
         self._clock = clock
-        self._markets = Feed(settings.bootstrap, changelog_name(settings, MARKETS), clock, table=MARKETS)
-        self._accounts = Feed(settings.bootstrap, changelog_name(settings, ACCOUNTS), clock, table=ACCOUNTS)
-        self._instruments = Feed(settings.bootstrap, changelog_name(settings, INSTRUMENTS), clock, table=INSTRUMENTS)
-        self._watermarks = Feed(settings.bootstrap, changelog_name(settings, WATERMARKS), clock, table=WATERMARKS)
+        self._markets = Feed.of(settings, MARKETS, clock)
+        self._accounts = Feed.of(settings, ACCOUNTS, clock)
+        self._instruments = Feed.of(settings, INSTRUMENTS, clock)
+        self._watermarks = Feed.of(settings, WATERMARKS, clock)
         self._partitions = settings.topics.partitions
         self._ticks: dict[Window, EpochTicks] = {}
         # The executors of several hedgers ask for the same ticks.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from models.codec import row_order
 from models.errors import BadRow
-from models.row_keys import expect_key
+from models.row_keys import key_test
 from streams.kafka.reader import TopicReader
-from streams.kafka.shared_consumer import QUIET_WAIT_MS
+from streams.kafka.topics import changelog_name
 from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from streams.kafka.record import Record
     from streams.process.clock import Clock
+    from streams.settings import Settings
     from streams.settings.kafka_client import Bootstrap
 
 
@@ -28,14 +29,15 @@ class CurrentRows:
     effect. So is one whose key the table cannot have: nobody who listens could take it apart.
 
     Args:
-        table: The table. None where the topic has no rows of one, and any key will do.
+        table: The table.
 
     Attributes:
         newest_ms: The greatest timestamp of a record that was taken in, in Unix ms; 0 before the first.
     """
 
-    def __init__(self, table: str | None = None) -> None:
+    def __init__(self, table: str) -> None:
         self._table = table
+        self._is_key = key_test(table)
         self._rows: dict[bytes, bytes] = {}
         self._listeners: list[Callable[[Sequence[bytes]], None]] = []
         self._row_listeners: list[Callable[[bytes, bytes], None]] = []
@@ -95,7 +97,9 @@ class CurrentRows:
         """Take a row in; False where it is below the current one, or none of the table's."""
         current = self._rows.get(key)
         if current is None:
-            if self._table is not None and not _is_key(self._table, key, row):
+            if not self._is_key(key):
+                cause = f"expected a key of {self._table}, found {key!r:.200}; delete it from the changelog"
+                note_unreadable(self._table, key, row, BadRow(cause))
                 return False
         elif row_order(row) < row_order(current):
             return False
@@ -112,30 +116,23 @@ class Feed(CurrentRows, TopicReader):
         bootstrap: How the cluster is reached.
         topic: The changelog's full name.
         clock: Tells when the broker last answered.
-        wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
-        table: As of ``CurrentRows``.
+        table: The table whose changelog it is.
     """
 
-    def __init__(
-        self,
-        bootstrap: Bootstrap,
-        topic: str,
-        clock: Clock,
-        wait_ms: int = QUIET_WAIT_MS,
-        *,
-        table: str | None = None,
-    ) -> None:
+    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, *, table: str) -> None:
         CurrentRows.__init__(self, table)
-        TopicReader.__init__(self, bootstrap, topic, clock, wait_ms)
+        TopicReader.__init__(self, bootstrap, topic, clock)
+
+    @classmethod
+    def of(cls, settings: Settings, table: str, clock: Clock) -> Self:
+        """Make the feed of a deployment's table.
+
+        Args:
+            settings: Name the cluster, and its topics.
+            table: The table.
+            clock: Tells when the broker last answered.
+        """
+        return cls(settings.bootstrap, changelog_name(settings, table), clock, table=table)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         self.take_in(fetched.values())
-
-
-def _is_key(table: str, key: bytes, row: bytes) -> bool:
-    try:
-        expect_key(table, key)
-    except BadRow as error:
-        note_unreadable(table, key, row, error)
-        return False
-    return True

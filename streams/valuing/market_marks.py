@@ -12,7 +12,6 @@ from models.engine.tables import MARKETS, MARKS, REFERENCES
 from models.prices import decode_mark
 from models.references import used_of_row
 from streams.kafka.feed import Feed
-from streams.kafka.topics import changelog_name
 from streams.process.overload import Waits
 from streams.process.supervision import supervised
 from streams.process.unreadable_rows import note_unreadable
@@ -64,11 +63,11 @@ class MarketMarks:
         self.newest_mark_ms = 0
         self.late = Waits()
         self.board = InputBoard(self._marks.get)
-        self.marks = Feed(settings.bootstrap, changelog_name(settings, MARKS), clock, table=MARKS)
+        self.marks = Feed.of(settings, MARKS, clock)
         self.marks.listen(self._marks_moved)
-        self.names = Feed(settings.bootstrap, changelog_name(settings, MARKETS), clock, table=MARKETS)
+        self.names = Feed.of(settings, MARKETS, clock)
         self.names.listen(self._names_changed)
-        self.references = Feed(settings.bootstrap, changelog_name(settings, REFERENCES), clock, table=REFERENCES)
+        self.references = Feed.of(settings, REFERENCES, clock)
         self.references.listen(self._references_changed)
 
     async def start(self) -> None:

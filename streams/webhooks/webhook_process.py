@@ -14,7 +14,7 @@ from models.engine.stored_rows import count_beyond, readable
 from models.engine.tables import ALERTS
 from streams.kafka.feed import Feed
 from streams.kafka.single_records import Records
-from streams.kafka.topics import LEASES, WEBHOOK_PROGRESS, changelog_name, require_topic
+from streams.kafka.topics import LEASES, WEBHOOK_PROGRESS, require_topic
 from streams.process.unreadable_rows import note_unreadable
 from streams.replicas.turns import turn
 from streams.settings import BadSettings
@@ -50,7 +50,7 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
         records = Records(settings)
         ending.push_async_callback(records.stop)
         progress = KeptProgress(settings, name, records, clock)
-        feed = Feed(settings.bootstrap, changelog_name(settings, ALERTS), clock, table=ALERTS)
+        feed = Feed.of(settings, ALERTS, clock)
         for reader in (progress, feed):
             await reader.start()
             ending.push_async_callback(reader.stop)

@@ -14,7 +14,7 @@ from models.money import format_e18
 from models.prices import MarkTick
 from models.symmio.account import decode_account
 from streams.kafka.feed import Feed
-from streams.kafka.topics import INSTRUMENT_FACTS, changelog_name, topic_name
+from streams.kafka.topics import INSTRUMENT_FACTS, topic_name
 from streams.process.clock import SystemClock
 from streams.settings import FundingSettings, symmio_deployments
 from tests.evm.funder import ROOT, environment_of
@@ -94,7 +94,7 @@ async def pipeline(one: Scene) -> AsyncIterator[Pipeline]:
     joined = int(await one.chain.ask("eth_blockNumber"), 16)
     await one.chain.ask("anvil_mine", hex(_UNTIL_FINAL))
     await _say_prices(one)
-    feed = Feed(one.settings.bootstrap, changelog_name(one.settings, ACCOUNTS), SystemClock())
+    feed = Feed.of(one.settings, ACCOUNTS, SystemClock())
     found = Pipeline(one, feed, joined)
     try:
         found.start_worker()

@@ -32,7 +32,7 @@ async def test_a_missing_changelog_is_told_at_once_and_read_once_it_is_there(
 ) -> None:
     own = settings()
     assert own.kafka is not None
-    feed = Feed(own.bootstrap, changelog_name(own, VALUATIONS), SystemClock())
+    feed = Feed.of(own, VALUATIONS, SystemClock())
     began_s = time.monotonic()
     for _ in range(3):
         with pytest.raises(TopicMissing, match=feed.topic):
@@ -57,7 +57,9 @@ async def test_a_start_that_failed_leaves_nothing_open(settings: Callable[..., S
         warnings.simplefilter("always")
         for bootstrap, error in ((own.bootstrap.servers, TopicMissing), ("127.0.0.1:1", KafkaConnectionError)):
             with pytest.raises(error):
-                await Feed(Bootstrap(bootstrap), changelog_name(own, VALUATIONS), SystemClock()).start()
+                await Feed(
+                    Bootstrap(bootstrap), changelog_name(own, VALUATIONS), SystemClock(), table=VALUATIONS
+                ).start()
         gc.collect()
 
     assert [] == [str(warning.message) for warning in warned]

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from models.engine.tables import MARKS
 from streams.kafka.access import Operation, Resource, fence_name, grants
 from streams.kafka.consumer import start_consumer
 from streams.kafka.feed import Feed
@@ -83,7 +84,7 @@ async def test_a_record_goes_out_by_every_way_to_prove_who_one_is(broker: Secure
 
 async def test_a_feed_reads_by_password_and_by_certificate(broker: SecuredBroker) -> None:
     for bootstrap in (broker.by_password("api"), broker.by_certificate("api")):
-        feed = Feed(bootstrap, changelog_name(SETTINGS, "marks"), SystemClock())
+        feed = Feed(bootstrap, changelog_name(SETTINGS, MARKS), SystemClock(), table=MARKS)
         await feed.start()
         await feed.wait_ready()
         await feed.stop()
@@ -196,7 +197,7 @@ async def test_who_may_not_see_a_topic_is_told_that_there_is_none(broker: Secure
     with pytest.raises(BadTopic, match="found none of these"):
         await check_topics(broker.by_password("nobody"), registry(SETTINGS))
     with pytest.raises(TopicMissing):
-        await Feed(broker.by_password("nobody"), changelog_name(SETTINGS, "marks"), SystemClock()).start()
+        await Feed(broker.by_password("nobody"), changelog_name(SETTINGS, MARKS), SystemClock(), table=MARKS).start()
     await check_topics(broker.by_password("worker"), registry(SETTINGS))
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def sharing(own: Settings, *tables: str) -> list[Feed]:
     """A feed of each table, all through one consumer."""
     consumer = SharedConsumer(own.bootstrap, QUIET_WAIT_MS)
-    feeds = [Feed(own.bootstrap, changelog_name(own, table), SystemClock()) for table in tables]
+    feeds = [Feed.of(own, table, SystemClock()) for table in tables]
     for feed in feeds:
         feed.read_through(consumer)
     return feeds

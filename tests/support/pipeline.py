@@ -239,7 +239,7 @@ async def end_offset(settings: Settings, topic: str) -> int:
 
 async def feed_rows(settings: Settings, table: str) -> dict[bytes, Row]:
     """A table's rows as a replica of the api sees them."""
-    feed = Feed(settings.bootstrap, changelog_name(settings, table), SystemClock())
+    feed = Feed.of(settings, table, SystemClock())
     await feed.start()
     try:
         await feed.wait_ready()

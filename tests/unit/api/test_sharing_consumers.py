@@ -14,7 +14,7 @@ from tests.support.pacing import Even
 def test_two_readers_of_one_topic_as_of_two_dialects_of_one_kind_have_a_consumer_each() -> None:
     bootstrap = Bootstrap("nowhere:1")
     marks, whitelist, other, names = readers = [
-        Feed(bootstrap, topic, SystemClock()) for topic in ("marks", "whitelist", "whitelist", "names")
+        Feed(bootstrap, topic, SystemClock(), table=topic) for topic in ("marks", "whitelist", "whitelist", "names")
     ]
 
     _share_consumers(bootstrap, [marks], readers, Even(0.01))

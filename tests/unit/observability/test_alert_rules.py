@@ -13,6 +13,7 @@ import yaml
 from api.tables.freshness import Seen
 from models.freshness import Part, State
 from streams.settings import ApiLimitSettings
+from tests.support.manifests import pod_of, processes
 from tests.support.promql import ADDED_LABELS, FOREIGN, KUBERNETES, documented, labels_in, metrics_in
 
 ROOT = Path(__file__).parents[3]
@@ -57,26 +58,10 @@ def test_an_alert_says_whom_it_wakes_and_what_to_read(alert: str) -> None:
 
 
 def test_memory_is_watched_of_every_container_that_there_is() -> None:
-    named = set()
-    for file in (ROOT / "k8s").rglob("*.yaml"):
-        if "verify" in file.parts:
-            continue
-        # A patch may be a list of operations, which name no container.
-        manifests = [one for one in yaml.safe_load_all(file.read_text()) if isinstance(one, dict)]
-        named |= {name for one in manifests for name in _containers(one)}
+    named = {one["name"] for process in processes().values() for one in pod_of(process)["containers"]}
     (watched,) = re.findall(r'container=~"([^"]+)"', ALERTS["PodMemoryNearLimit"]["expr"])
 
     assert named <= set(watched.split("|"))
-
-
-def _containers(part: Any) -> set[str]:  # noqa: ANN401 - what a manifest says
-    """The names of the containers anywhere within."""
-    if isinstance(part, list):
-        return {name for one in part for name in _containers(one)}
-    if not isinstance(part, dict):
-        return set()
-    here = {one["name"] for one in part.get("containers", ()) if isinstance(one, dict) and "image" in one}
-    return here | {name for one in part.values() for name in _containers(one)}
 
 
 def test_the_objective_of_freshness_counts_the_parts_without_which_figures_are_old_and_no_others() -> None:

@@ -181,3 +181,9 @@ def test_what_is_never_written_of_a_sum_is_not_made_a_number(upnl: object) -> No
         decode_sum(
             "hedger", encode_row(1, 1, {"positions": 1, "unpriced": 0, "as_of_ms": 1, "upnl": upnl, "notional": "1"})
         )
+
+
+def test_a_column_of_a_later_version_is_passed_over_in_a_sum_whether_or_not_its_amounts_are_known() -> None:
+    said = {"positions": 1, "unpriced": 0, "as_of_ms": 1, "notional": "1", "later": "column"}
+    known, unknown = (decode_sum("hedger", encode_row(1, 1, {**said, "upnl": upnl})) for upnl in ("5", None))
+    assert [5, None] == [known.amounts_e18["upnl"], unknown.amounts_e18["upnl"]]

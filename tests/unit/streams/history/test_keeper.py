@@ -53,8 +53,6 @@ class World:
             "upnl": text, "notional": "10", "equity": text, "positions": 1, "unpriced": 0, "as_of_ms": 0,
             "made_from": {"at_ms": round((NOW_S + at_s) * 1_000)},
         }  # fmt: skip
-        if key == TOTALS:
-            del body["equity"]
         offset = self._ends.get(partition, 0)
         self._ends[partition] = offset + 1
         row = encode_row(term, version, body)

@@ -122,7 +122,7 @@ def sharing() -> tuple[Feed, Feed]:
     """A feed of each topic, both through one consumer."""
     bootstrap = Bootstrap("nowhere:1")
     consumer = SharedConsumer(bootstrap, 50)
-    marks, markets = (Feed(bootstrap, topic, SystemClock()) for topic in ("marks", "markets"))
+    marks, markets = (Feed(bootstrap, topic, SystemClock(), table=topic) for topic in ("marks", "markets"))
     for feed in (marks, markets):
         feed.read_through(consumer)
     return marks, markets
@@ -216,7 +216,7 @@ async def test_a_reader_that_starts_while_the_last_one_stops_is_read_for(broker:
 def test_a_second_reader_of_a_topic_is_refused_since_one_of_the_two_would_get_nothing() -> None:
     bootstrap = Bootstrap("nowhere:1")
     consumer = SharedConsumer(bootstrap, 50)
-    first, second = (Feed(bootstrap, "marks", SystemClock()) for _ in range(2))
+    first, second = (Feed(bootstrap, "marks", SystemClock(), table="marks") for _ in range(2))
     first.read_through(consumer)
     first.read_through(consumer)
 

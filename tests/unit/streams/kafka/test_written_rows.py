@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 from models.codec import encode_row
+from models.engine.tables import VALUATIONS
 from streams.kafka.feed import CurrentRows
 from tests.support.fetched import Fetched
 
-KEY, OTHER = b"a", b"b"
+KEY, OTHER = b"main:a", b"main:b"
 OLD, NEW, OF_A_LATER_OWNER = (encode_row(term, version, {}) for term, version in ((1, 1), (1, 2), (2, 1)))
 
 
 def told() -> tuple[CurrentRows, list[list[bytes]]]:
     """Rows, and the keys that were told of them."""
-    rows, changes = CurrentRows(), list[list[bytes]]()
+    rows, changes = CurrentRows(VALUATIONS), list[list[bytes]]()
     rows.listen(lambda keys: changes.append(list(keys)))
     return rows, changes
 
