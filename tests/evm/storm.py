@@ -240,18 +240,30 @@ class Storm:
             mined, charges = await self._mined(party_a), len(await one.charges())
             newest = max(mined, key=lambda nonce: mined[nonce])
             reach = await self._head() - mined[newest] + 1
-            acts = [one.diamond.data("act", party_b, party_a) for _, party_b in sorted(pairs)]
+            # More often than others and charges did in the blocks that go, or the charge would be of use there again.
+            acts = [one.diamond.data("act", party_b, party_a) for _, party_b in sorted(pairs)] * (2 * self._depth)
+            if then_kill:
+                # Until the executor is killed nothing is told anew.
+                one.gateway.hold({party_a})
             await chain.fork(self._draw.randint(reach, self._depth - 1), one.diamond.address, acts)
             self.happened["charges that left with their blocks"] += charges - len(await one.charges())
 
-            async def is_noticed() -> bool:
-                return any(
-                    (sent.signer, sent.nonce) == newest and sent.state == State.SENT for sent in await one.sent()
-                )
+            async def is_in_state(*states: State) -> bool:
+                return any((sent.signer, sent.nonce) == newest and sent.state in states for sent in await one.sent())
 
-            await self._until(is_noticed)
+            await self._until(lambda: is_in_state(State.SENT))
             if then_kill:
+
+                async def is_of_no_use() -> bool:
+                    if await is_in_state(State.REVERTED, State.CANCELLED):
+                        return True
+                    await chain.mine()
+                    return False
+
+                # Nothing more becomes of it, so only what was told of it says to who comes next that it is not paid.
+                await self._until(is_of_no_use)
                 await self._killer.kill_one()
+                one.gateway.let_through(party_a)
                 self.happened["executors killed when a charge had left"] += 1
             # A chain mines again what it lost; this one forgets it.
             await self._close()
