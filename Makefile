@@ -122,7 +122,7 @@ STORMS ?= 20
 .PHONY: funding-storm
 funding-storm: $(DEV) $(JARS) ## Charge funding while feeds, workers, ingests, nodes and executors fail and blocks leave (STORMS=, SEED=)
 	TIDEMARK_TEST_STORMS=$(STORMS) TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/property/test_funder_lives.py \
-		tests/evm/test_funder_forks.py tests/evm/test_funder_pipeline_storm.py $(ARGS)
+		tests/evm/test_funder_pipeline_storm.py $(ARGS)
 
 .PHONY: funding-mutants
 funding-mutants: $(DEV) $(JARS) ## Give the funder a fault at a time, and see that the storm's judge refuses each (SEED=, MUTANTS=)

@@ -1,11 +1,16 @@
-"""Which keys a table can have. Whatever has access to a changelog can write others, which nobody can take apart."""
+"""Which keys a table can have. Whatever has access to a changelog can write others, which nobody can take apart.
+
+Records of other topics that are about a key of a table have such a key too.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from models.engine.tables import DEPLOYMENTS, MARKETS, QUOTE_HISTORY, QUOTES, SUBTOTALS, WATERMARKS
+from models.errors import BadRecord
 from models.subtotals import HEDGER, SYMBOL, UNHEDGED
 
 if TYPE_CHECKING:
@@ -24,6 +29,7 @@ _SHAPES: Mapping[str, re.Pattern[str]] = {
 }
 
 
+@cache
 def key_test(table: str) -> Callable[[bytes], bool]:
     """Make the test of whether a key is one that a table can have; a key that is no text is none.
 
@@ -41,3 +47,18 @@ def key_test(table: str) -> Callable[[bytes], bool]:
             return False
 
     return is_key
+
+
+def expect_key(table: str, key: bytes) -> None:
+    """Refuse a record whose key is none that a table can have, before anything takes the key apart.
+
+    Args:
+        table: The table that the record's key is one of.
+        key: The record's key.
+
+    Raises:
+        BadRecord: It is none.
+    """
+    if not key_test(table)(key):
+        msg = f"expected a key of {table}, found {key!r:.200}"
+        raise BadRecord(msg)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from api.http.keys import FEEDS
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read, readable, row_of, unreadable_row
-from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
+from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page_of_rows
 from api.rest.timeline import START, Timeline, chosen
 from api.tables.turns import next_turn
 from models.errors import BadRow
 from models.ids import split_key
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,20 +73,24 @@ class EventList:
         expect_read(feed, self._table)
         may_read, start, limit = readable(request), self._start(query), query.get(LIMIT) or LIMIT_DEFAULT
 
+        def is_in_scope(key: bytes) -> bool:
+            of = split_key(key)[0]
+            return deployment in {None, of} and may_read(key, of)
+
         def is_shown(event: Event) -> bool:
             _, key, _, tags = event
-            of = split_key(key)[0]
-            return deployment in {None, of} and is_wanted(tags) and may_read(key, of)
+            return is_wanted(tags) and is_in_scope(key)
 
+        unreadable: set[bytes] = set()
         if one is None:
             self._timeline = self._timeline or Timeline(self._table, feed, self._read)
             events = await self._timeline.newest(start, end, is_shown, limit + 1)
+            unreadable = await self._timeline.unreadable(is_in_scope)
         else:
             events = chosen(self._of(request, one, feed), start, end, is_shown, limit + 1)
-        items = await self._views(events[:limit], feed.rows)
-        return await json_answer(
-            request, await page(items, self._cursor(events[limit - 1]) if len(events) > limit else None)
-        )
+        items = await self._views(events[:limit], feed.rows, unreadable)
+        next_cursor = self._cursor(events[limit - 1]) if len(events) > limit else None
+        return await json_answer(request, await page_of_rows(items, next_cursor, beside=len(unreadable)))
 
     def _of(self, request: web.Request, one: AccountId, feed: RowFeed) -> list[Event]:
         row = row_of(request, one, feed, self._table)
@@ -94,8 +99,8 @@ class EventList:
         except BadRow as error:
             raise unreadable_row(self._table, one.key, row or b"", error) from error
 
-    async def _views(self, events: Sequence[Event], rows: Mapping[bytes, bytes]) -> list[View]:
-        """Make the views of events, as far as their rows still hold them."""
+    async def _views(self, events: Sequence[Event], rows: Mapping[bytes, bytes], unreadable: set[bytes]) -> list[View]:
+        """Make the views of events, as far as their rows still hold them; keys whose rows cannot be read are added."""
         numbers: dict[bytes, set[int]] = {}
         for _, key, number, _ in events:
             numbers.setdefault(key, set()).add(number)
@@ -104,7 +109,9 @@ class EventList:
             row = rows.get(key)
             try:
                 views[key] = {} if row is None else self._view(key.decode(), row, wanted)
-            except BadRow:
+            except BadRow as error:
+                note_unreadable(self._table, key, row or b"", error)
+                unreadable.add(key)
                 views[key] = {}
             if at % _ROWS_BETWEEN_YIELDS == 0:
                 await next_turn()

@@ -86,6 +86,22 @@ def keys_of_page(
     return ordered[at:until], cursor_after([name, ordered[until - 1]]) if until < len(ordered) else None
 
 
+async def page_of_rows(
+    items: Iterable[Mapping[str, Any] | None], next_cursor: str | None, *, beside: int = 0
+) -> dict[str, Any]:
+    """Make the body of a page of what rows of tables say, with how many of them cannot be read.
+
+    Args:
+        items: What is on the page; None for a row that belongs there and cannot be read, which is left out.
+        next_cursor: The cursor of the next page; None on the last one.
+        beside: How many more rows cannot be read of which it is not known whether they belong on the page, or which
+            stand on it as such.
+    """
+    known = list(items)
+    readable = [item for item in known if item is not None]
+    return {**await page(readable, next_cursor), "unreadable": len(known) - len(readable) + beside}
+
+
 async def page(items: Iterable[Mapping[str, Any]], next_cursor: str | None) -> dict[str, Any]:
     """Make a page's body, whose items are encoded in turn with other long work: a thousand at once would take 2 ms.
 

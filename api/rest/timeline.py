@@ -55,6 +55,7 @@ class Timeline:
         self._backlog = Backlog(feed, _ROWS_BETWEEN_YIELDS)
         self._events_of: dict[bytes, tuple[Event, ...]] = {}
         self._ordered: SortedList[Event] = SortedList()
+        self._unreadable: set[bytes] = set()
 
     async def newest(
         self, start: Place, end: Place | None, is_wanted: Callable[[Event], bool], most: int
@@ -82,16 +83,32 @@ class Timeline:
             start = after(events[-1])
             await next_turn()
 
+    async def unreadable(self, is_wanted: Callable[[bytes], bool]) -> set[bytes]:
+        """Choose the rows that could not be read when the timeline was last asked, by their keys.
+
+        Args:
+            is_wanted: Tells by its key whether a row is wanted.
+        """
+        found = set()
+        for number, key in enumerate(tuple(self._unreadable), start=1):
+            if is_wanted(key):
+                found.add(key)
+            if number % _EVENTS_BETWEEN_YIELDS == 0:
+                await next_turn()
+        return found
+
     def _reread(self, keys: Sequence[bytes]) -> None:
         for key in keys:
             self._reread_one(key)
 
     def _reread_one(self, key: bytes) -> None:
         row = self._rows.get(key)
+        self._unreadable.discard(key)
         try:
             events = () if row is None else tuple(self._read(key, row))
         except BadRow as error:
             note_unreadable(self._table, key, row or b"", error)
+            self._unreadable.add(key)
             events = ()
         before, now = set(self._events_of.pop(key, ())), set(events)
         for event in before - now:

@@ -17,7 +17,7 @@ from api.rest.known import (
     unreadable_account,
     unsupported_deployments,
 )
-from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
+from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page_of_rows
 from api.rest.query import Query, address, amount, choice, flag
 from api.tables.ranking import UNREADABLE, Entry, Order, Sort
 from api.tables.turns import next_turn
@@ -58,7 +58,16 @@ async def accounts(request: web.Request) -> web.Response:
     limit = query.get(LIMIT) or LIMIT_DEFAULT
     expect_read(request.app[FEEDS].valuations, VALUATIONS)
     hidden = unsupported_deployments(request)
-    is_wanted = _filter(query, query.get(deployment), hidden, readable(request))
+    is_in_scope = _scope(query.get(deployment), readable(request))
+    is_asked_for = _filter(query, hidden)
+
+    def is_wanted(key: bytes, line: Line) -> bool:
+        return is_asked_for(line) and is_in_scope(key, line)
+
+    def is_doubtful(key: bytes, line: Line) -> bool:
+        # What is asked for is not known of it; of a hidden deployment's it would not be said.
+        return line.deployment not in hidden and not is_asked_for(line) and is_in_scope(key, line)
+
     entries: list[Entry] = []
     async for entry, _ in request.app[ACCOUNTS].walk(order, start, is_wanted, query.get(_OWNER)):
         entries.append(entry)
@@ -71,8 +80,10 @@ async def accounts(request: web.Request) -> web.Response:
             items.append(_item(key.decode(), row, hidden, request.app))
         if number % _VIEWS_BETWEEN_YIELDS == 0:
             await next_turn()
-    has_more = len(entries) > limit
-    return await json_answer(request, await page(items, _cursor(order, entries[limit - 1]) if has_more else None))
+    unreadable = sum(item["status"] == UNREADABLE for item in items)
+    unreadable += await request.app[ACCOUNTS].unreadable(is_doubtful)
+    next_cursor = _cursor(order, entries[limit - 1]) if len(entries) > limit else None
+    return await json_answer(request, await page_of_rows(items, next_cursor, beside=unreadable))
 
 
 async def account(request: web.Request) -> web.Response:
@@ -108,27 +119,27 @@ def _order(query: Query) -> Order:
     return Order(sort, _DESCENDING_BY_DEFAULT[sort] if direction is None else direction == "desc")
 
 
-def _filter(
-    query: Query, deployment: str | None, hidden: Collection[str], may_read: Callable[[bytes, str], bool]
-) -> Callable[[bytes, Line], bool]:
+def _scope(deployment: str | None, may_read: Callable[[bytes, str], bool]) -> Callable[[bytes, Line], bool]:
+    return lambda key, line: deployment in {None, line.deployment} and may_read(key, line.deployment)
+
+
+def _filter(query: Query, hidden: Collection[str]) -> Callable[[Line], bool]:
     owner, status, liquidatable = query.get(_OWNER), query.get(_STATUS), query.get(_LIQUIDATABLE)
     least_e18 = query.get(_MIN_NOTIONAL)
 
-    def is_wanted(key: bytes, line: Line) -> bool:
+    def is_asked_for(line: Line) -> bool:
         is_hidden = line.deployment in hidden
         return (
-            (deployment is None or line.deployment == deployment)
-            and (owner is None or (line.owner == owner and not is_hidden))
+            (owner is None or (line.owner == owner and not is_hidden))
             and (status is None or (UNSUPPORTED if is_hidden else line.status) == status)
             and (liquidatable is None or (line.liquidatable is liquidatable and not is_hidden))
             and (
                 least_e18 is None
                 or (line.notional_e18 is not None and line.notional_e18 >= least_e18 and not is_hidden)
             )
-            and may_read(key, line.deployment)
         )
 
-    return is_wanted
+    return is_asked_for
 
 
 def _item(key: str, row: bytes, hidden: Collection[str], app: web.Application) -> View:

@@ -9,7 +9,7 @@ from api.dialects.native.protocol import Channel
 from api.http.keys import FEEDS, FUNDING, SETTINGS
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read
-from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
+from api.rest.pages import CURSOR, LIMIT, keys_of_page, page_of_rows
 from api.rest.query import Parameter, Query, choice
 from api.tables.turns import next_turn
 
@@ -31,11 +31,13 @@ async def funding(request: web.Request) -> web.Response:
     for table in CHANNELS[Channel.FUNDING].tables:
         expect_read(feeds[table], table)
     views: dict[str, View] = {}
+    unreadable = 0
     for name in app[SETTINGS].deployments:
         if of_deployment in {None, name}:
             markets = app[FUNDING].next_of(name)
             views |= {f"{name}:{market}": view for market, view in markets.items() if symbol in {None, market}}
+            unreadable += app[FUNDING].unreadable(name)
             # The first request in a second takes some 20 µs a market.
             await next_turn()
     keys, next_cursor = keys_of_page(query, _LIST, views, str)
-    return await json_answer(request, await page([views[key] for key in keys], next_cursor))
+    return await json_answer(request, await page_of_rows([views[key] for key in keys], next_cursor, beside=unreadable))

@@ -9,7 +9,7 @@ from api.http.keys import CLOCK, FEEDS, PRICES, SETTINGS
 from api.http.problems import NO_SUCH_MARK, NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer, tagged_json_answer
 from api.rest.known import etag_of, expect_read
-from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
+from api.rest.pages import CURSOR, LIMIT, keys_of_page, page_of_rows
 from api.rest.query import Parameter, Query, choice
 from api.tables.turns import next_turn
 from models.codec import decode_row
@@ -42,12 +42,11 @@ async def marks(request: web.Request) -> web.Response:
     views = []
     for number, key in enumerate(keys, start=1):
         row = rows.get(key.encode())
-        view = None if row is None else readable(note_unreadable, MARKS, key.encode(), row, partial(_mark_view, key))
-        if view is not None:
-            views.append(view)
+        if row is not None:
+            views.append(readable(note_unreadable, MARKS, key.encode(), row, partial(_mark_view, key)))
         if number % _MARKETS_BETWEEN_YIELDS == 0:
             await next_turn()
-    return await json_answer(request, await page(views, next_cursor))
+    return await json_answer(request, await page_of_rows(views, next_cursor))
 
 
 async def mark(request: web.Request) -> web.Response:
@@ -78,14 +77,12 @@ async def markets(request: web.Request) -> web.Response:
     views = []
     for number, key in enumerate(keys, start=1):
         row = feed.rows.get(key.encode())
-        view = (
-            None if row is None else readable(note_unreadable, MARKETS, key.encode(), row, partial(_market_view, key))
-        )
-        if view is not None:
-            views.append(view | in_use.of(key))
+        if row is not None:
+            view = readable(note_unreadable, MARKETS, key.encode(), row, partial(_market_view, key))
+            views.append(None if view is None else view | in_use.of(key))
         if number % _MARKETS_BETWEEN_YIELDS == 0:
             await next_turn()
-    return await json_answer(request, await page(views, next_cursor))
+    return await json_answer(request, await page_of_rows(views, next_cursor))
 
 
 class _MarksInUse:

@@ -15,7 +15,7 @@ from api.rest.known import (
     unreadable_account,
     unsupported_deployments,
 )
-from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
+from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page_of_rows
 from api.rest.query import Parameter, Query, choice
 from api.tables.ranking import Entry, Order, Sort, entry_by_address
 from api.tables.turns import next_turn
@@ -66,16 +66,21 @@ async def positions(request: web.Request) -> web.Response:
     one, of_deployment = query.get(account), query.get(deployment)
     rows = _rows_of_all(request, after, of_deployment, markets) if one is None else _row_of(request, one, of_deployment)
     items: list[View] = []
+    unreadable = 0
     async for key, row in rows:
+        held = _positions(key, row, request.app, is_asked_for=one is not None)
+        unreadable += held is None
         items += [
             position
-            for position in _positions(key, row, request.app, is_asked_for=one is not None)
+            for position in held or ()
             if (markets is None or position["symbol_id"] in markets) and (after is None or _place(position) > after)
         ]
         if len(items) > limit:
             break
+    if one is None:
+        unreadable += await _unreadable(request, of_deployment)
     next_cursor = None if len(items) <= limit else _cursor(items[limit - 1])
-    return await json_answer(request, await page(items[:limit], next_cursor))
+    return await json_answer(request, await page_of_rows(items[:limit], next_cursor, beside=unreadable))
 
 
 async def _row_of(request: web.Request, one: AccountId, deployment: str | None) -> AsyncIterator[tuple[str, bytes]]:
@@ -84,6 +89,17 @@ async def _row_of(request: web.Request, one: AccountId, deployment: str | None) 
         raise Problem(NOT_KNOWN, f"deployment {one.deployment} is unsupported, and so its positions are unknown")
     if deployment in {None, one.deployment}:
         yield known.key, known.row
+
+
+async def _unreadable(request: web.Request, deployment: str | None) -> int:
+    """How many accounts have rows of which it is not known which positions they have."""
+    hidden, may_read = unsupported_deployments(request), readable(request)
+
+    def is_counted(key: bytes, line: Line) -> bool:
+        is_in_scope = line.deployment not in hidden and deployment in {None, line.deployment}
+        return is_in_scope and may_read(key, line.deployment)
+
+    return await request.app[ACCOUNTS].unreadable(is_counted)
 
 
 async def _rows_of_all(
@@ -113,7 +129,12 @@ async def _rows_of_all(
             await next_turn()
 
 
-def _positions(key: str, row: bytes, app: web.Application, *, is_asked_for: bool) -> list[View]:
+def _positions(key: str, row: bytes, app: web.Application, *, is_asked_for: bool) -> list[View] | None:
+    """An account's positions in order; None where its row cannot be read, which is an answer where it is asked for.
+
+    Raises:
+        Problem: The row of the account that is asked for cannot be read.
+    """
     try:
         body, freshness = decode_row(row).body, app[FRESHNESS]
         aging = freshness.aging(freshness.whose(key), body)
@@ -122,7 +143,7 @@ def _positions(key: str, row: bytes, app: web.Application, *, is_asked_for: bool
         if is_asked_for:
             raise unreadable_account(key, row, error) from error
         note_unreadable(VALUATIONS, key.encode(), row, error)
-        return []
+        return None
     place = {"account": key, "deployment": split_key(key.encode())[0]}
     in_order = sorted(shown.values(), key=lambda position: _place_of_id(position["quote_id"]))
     return [{**place, **position} for position in in_order]

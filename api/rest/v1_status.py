@@ -9,19 +9,17 @@ from api.http.health import not_ready_reasons
 from api.http.keys import CONNECTIONS, FEEDS, FRESHNESS, OVERLOAD, REPLAY_OF, REPLICA, SETTINGS, SOURCES
 from api.rest.gzip_bodies import json_answer
 from api.rest.query import Query
-from api.tables.deployment_heads import known_progress
+from api.tables.deployment_states import deployment_states
 from api.tables.feeds import behind_ms
 from models.freshness import State
-from models.heartbeats import chain_key
 from models.instants import ns_text, rfc3339
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.tables.feeds import Feeds, RowFeed
+    from api.tables.feeds import RowFeed
     from api.tables.price_sources import Newest, SourceState
     from models.freshness import Part
-    from streams.settings import DeploymentSettings
 
 View = dict[str, Any]
 
@@ -35,11 +33,10 @@ async def status(request: web.Request) -> web.Response:
     settings, feeds, freshness = app[SETTINGS], app[FEEDS], app[FRESHNESS]
     # A look takes a millisecond where there are hundreds of markets, so everything here goes by one.
     seen = freshness.look()
-    now_ms, parts = seen.at_ms, seen.parts
+    now_ms = seen.at_ms
     reasons = not_ready_reasons(feeds, seen, settings.api.max_lag_ms, draining=app[CONNECTIONS].draining)
     sources = app[SOURCES]
     states = sources.states()
-    partitions = settings.topics.partitions
     replay_of = app[REPLAY_OF]
     view: View = {
         **({} if replay_of is None else {"replay_of": replay_of()}),
@@ -54,13 +51,8 @@ async def status(request: web.Request) -> web.Response:
         "stale": {part.name: part.age_ms for part in seen.stale},
         "overloaded": [*freshness.overloaded(seen), *(("replica",) if app[OVERLOAD].is_on else ())],
         "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
-        "parts": {name: _part(part) for name, part in parts.items()},
-        "deployments": {
-            name: _followed(feeds, name, partitions, parts[chain_key(name)])
-            if one.says_heads
-            else _named_by_records(one, freshness.why_unsure(name))
-            for name, one in settings.deployments.items()
-        },
+        "parts": {name: _part(part) for name, part in seen.parts.items()},
+        "deployments": deployment_states(settings, feeds, freshness, seen),
         "sources": {
             name: _source(states[name], age_ms, sources.newest(name)) for name, age_ms in sources.ages_ms().items()
         },
@@ -90,34 +82,4 @@ def _part(part: Part) -> View:
         view |= {"age_ms": part.age_ms, "bound_ms": part.bound_ms}
     if part.state is not State.FRESH:
         view["reason"] = part.reason
-    return view
-
-
-def _named_by_records(deployment: DeploymentSettings, doubt: str | None) -> View:
-    """The state of a deployment whose venue does not say how far it is known."""
-    if not deployment.is_installed:
-        return {"status": "unknown"}
-    return {"status": "followed" if doubt is None else "stale"}
-
-
-def _followed(feeds: Feeds, name: str, partitions: int, chain: Part) -> View:
-    progress = known_progress(feeds, name, partitions)
-    if progress is None:
-        return {"status": "unknown"}
-    head_time_ms = progress.head_time_s * 1000
-    view: View = {
-        "status": "stale" if chain.state is State.STALE else "followed",
-        "head": progress.head,
-        "head_time": rfc3339(head_time_ms),
-        "head_time_ns": ns_text(head_time_ms),
-        "final": progress.final,
-    }
-    if progress.folded_head is not None:
-        view["folded_head"] = progress.folded_head
-    if progress.unsupported_since is not None:
-        view |= {
-            "status": "unsupported",
-            "unsupported_since": progress.unsupported_since,
-            "unsupported_reason": progress.unsupported_reason,
-        }
     return view

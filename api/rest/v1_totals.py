@@ -10,7 +10,7 @@ from api.dialects.native.protocol import Channel
 from api.http.keys import FEEDS, FRESHNESS, SETTINGS, TOTALS
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read
-from api.rest.pages import page
+from api.rest.pages import page_of_rows
 from api.rest.query import Query, choice
 from api.tables.ranking import UNREADABLE
 from models.engine.tables import SUBTOTALS
@@ -30,7 +30,8 @@ async def totals(request: web.Request) -> web.Response:
     wanted = Query(request, deployment).get(deployment)
     expect_read(request.app[FEEDS].subtotals, SUBTOTALS)
     views = [_view(request.app, name) for name in names if wanted in {None, name}]
-    return await json_answer(request, await page(views, None))
+    unreadable = sum(view.get("status") == UNREADABLE for view in views)
+    return await json_answer(request, await page_of_rows(views, None, beside=unreadable))
 
 
 def _view(app: web.Application, deployment: str) -> View:

@@ -20,6 +20,9 @@ class MarketFunding(Protocol):
     def next_of(self, deployment: str) -> Mapping[str, View]:
         """The markets' next funding by name, without those whose rows cannot be read; for a second the same object."""
 
+    def unreadable(self, deployment: str) -> int:
+        """How many of the markets are left out since a row that their funding is made of cannot be read."""
+
 
 class FundingOfDialects:
     """The funding of every deployment that some dialect knows the funding of; it is a ``MarketFunding`` itself."""
@@ -40,3 +43,8 @@ class FundingOfDialects:
         """The markets' next funding by name; none where no dialect knows of any."""
         funding = self._of.get(deployment)
         return {} if funding is None else funding.next_of(deployment)
+
+    def unreadable(self, deployment: str) -> int:
+        """How many markets are left out for want of a row that can be read; none where no dialect knows of any."""
+        funding = self._of.get(deployment)
+        return 0 if funding is None else funding.unreadable(deployment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from api.tables.account_markets import AccountMarkets
 from models.engine.board import InputBoard
 from models.engine.stored_rows import readable
 from models.engine.tables import MARKS, REFERENCES
@@ -50,6 +51,10 @@ class DecodedRows(Generic[T]):
         if known is None or known[0] is not row:
             known = self._decoded[key] = row, readable(note_unreadable, self._table, key, row, self._read)
         return known[1]
+
+    def is_unreadable(self, key: bytes) -> bool:
+        """Whether a key has a row that cannot be read."""
+        return key in self._rows and self.get(key) is None
 
 
 class InputsAt:
@@ -108,6 +113,9 @@ class MarketPrices:
         self._rows = feeds.markets.rows
         self.marks: DecodedRows[Mark] = DecodedRows(MARKS, feeds.marks.rows, decode_mark)
         self._board = InputBoard(self.marks.get)
+        # Of venues that say heads, what routes their records writes rows of their markets, whose ids are numbers.
+        named = [name for name, one in self._deployments.items() if not one.says_heads]
+        self._of_accounts = AccountMarkets(feeds.valuations, named)
         self._heard(list(self._rows))
         feeds.markets.listen(self._heard)
         self._venues = venues_of(settings)
@@ -127,7 +135,7 @@ class MarketPrices:
             None where no source ever had one that can be read, or the market has no name yet.
         """
         if isinstance(market, str) and deployment in self._deployments:
-            self._board.add_named((deployment, market), self._deployments[deployment])
+            self._add((deployment, market))
         self._board.choose(((deployment, market),), now_ms)
         return self._board.used(deployment, market)
 
@@ -136,9 +144,14 @@ class MarketPrices:
         return self._board.references.get((deployment, name))
 
     def stale_markets(self, now_ms: int) -> frozenset[MarketId]:
-        """The markets whose mark is stale at an instant, Unix ms."""
+        """The markets whose mark is stale at an instant, Unix ms, among those that have rows or that accounts name."""
+        for market in self._of_accounts.take_new():
+            self._add(market)
         self._board.choose_all(now_ms)
         return self._board.stale_markets()
+
+    def _add(self, market: MarketId) -> None:
+        self._board.add_named(market, self._deployments[market[0]])
 
     def _referred(self, keys: Sequence[bytes]) -> None:
         for key in keys:

@@ -106,8 +106,23 @@ class Accounts:
         self._rows = feeds.valuations.rows
         self._backlog = Backlog(feeds.valuations, _ROWS_BETWEEN_YIELDS)
         self._lines: dict[bytes, Line] = {}
+        self._unreadable: set[bytes] = set()
         self._rankings: dict[Order, list[Entry]] = {}
         self._ranking_now = asyncio.Lock()
+
+    async def unreadable(self, is_counted: Callable[[bytes, Line], bool]) -> int:
+        """Count the accounts whose rows could not be read when they were last walked through.
+
+        Args:
+            is_counted: Tells by an account's key and line whether it counts.
+        """
+        count = 0
+        for number, key in enumerate(tuple(self._unreadable), start=1):
+            line = self._lines.get(key)
+            count += line is not None and is_counted(key, line)
+            if number % _LINES_BETWEEN_YIELDS == 0:
+                await next_turn()
+        return count
 
     async def walk(
         self,
@@ -155,8 +170,11 @@ class Accounts:
         for key in keys:
             before, row = self._lines.pop(key, None), self._rows.get(key)
             after = None if row is None else _line(key, row)
+            self._unreadable.discard(key)
             if after is not None:
                 self._lines[key] = after
+                if after.status == UNREADABLE:
+                    self._unreadable.add(key)
             pairs.append((key, before, after))
         for order, entries in self._rankings.items():
             gone, come = [], []

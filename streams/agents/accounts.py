@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import prometheus_client
 
 from models.account_events import Progress
+from models.engine.tables import ACCOUNTS, DEPLOYMENTS
 from models.errors import BadRecord
 from models.ids import canonical_id, is_account_id, split_key
+from models.row_keys import expect_key
 from streams.kafka.partitions import expect_in_place
 
 if TYPE_CHECKING:
@@ -105,11 +107,12 @@ class AccountsAgent:
         if is_of_account:
             expect_in_place(key, part.partition, self._rows.partitions)
         # What was routed has a key of the router's; of what comes from outside, a key may be anything.
-        if self._venue.routed is None:
-            if is_of_account:
-                self._expect_account(key)
-            else:
-                self._expect_deployment(key)
+        if self._venue.routed is not None:
+            expect_key(ACCOUNTS if is_of_account else DEPLOYMENTS, key)
+        elif is_of_account:
+            self._expect_account(key)
+        else:
+            self._expect_deployment(key)
         return decoded
 
     def _expect_deployment(self, key: bytes) -> None:

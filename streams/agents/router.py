@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 
+from models.engine.step import step_of
+from models.engine.tables import DEPLOYMENTS
 from models.errors import BadRecord
+from models.row_keys import expect_key
 from streams.kafka.partitions import expect_in_place, partition_of
 from streams.transport.publisher import RecordTooLarge, check_size
 
@@ -52,9 +55,16 @@ class RouterAgent:
         self._write(router.take_deployments(), router, part)
 
     def _route(self, router: Routes[Any, Any], record: Record[bytes | None], part: Slice) -> Step:
-        name = (record.key or b"").decode(errors="replace")
+        key = record.key or b""
         try:
-            expect_in_place(record.key or b"", part.partition, self._rows.partitions)
+            expect_key(DEPLOYMENTS, key)
+        except BadRecord as error:
+            # No deployment is concerned, whose logs would not be supported from here on.
+            self._rows.refuse(part, record, error)
+            return step_of(())
+        name = key.decode()
+        try:
+            expect_in_place(key, part.partition, self._rows.partitions)
             raw = router.decode(record.value or b"")
         except BadRecord as error:
             self._rows.refuse(part, record, error)

@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from models.engine.step import Write
+from models.engine.tables import ACCOUNTS
 from models.errors import BadRecord
+from models.row_keys import expect_key
 from models.venue import ToldAt
 from streams.kafka.partitions import expect_in_place
 
@@ -67,6 +69,7 @@ class ToldAgent:
 
     def _read(self, notices: Notices[Any, Any], record: Record[bytes | None], partition: int) -> Change:
         key = record.key or b""
+        expect_key(ACCOUNTS, key)
         told_at = ToldAt(partition, record.offset, record.timestamp)
         change = notices.read(key, record.value or b"", told_at, self._clock.now_ms())
         expect_in_place(key, partition, self._rows.partitions)

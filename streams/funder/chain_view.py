@@ -406,6 +406,11 @@ class Chain(AgreedChain):
                     asked.append(label)
         return found
 
+    async def is_known(self, hashes: Sequence[str]) -> bool:
+        """Whether any endpoint that answers has one of some transactions, in its pool or in a block."""
+        calls: list[Call] = [("eth_getTransactionByHash", [one]) for one in hashes]
+        return any(await self._of_each(calls, lambda _, results: any(one is not None for one in results)))
+
     async def send(self, raw: str) -> str | None:
         """Hand a signed transaction to every endpoint; what it comes to is seen in receipts.
 

@@ -164,9 +164,9 @@ class Executor:
             former = one.outcomes.get(record.party_a)
             if former is not None and former.final:
                 continue
-            one.outcomes.pop(record.party_a, None)
-            one.progress.pop(record.party_a, None)
-            one.waiting.discard(record.party_a)
+            one.look_again(
+                record.party_a, {cells.quote_id for cells in record.charges if cells.epoch == one.frozen.epoch}
+            )
 
     def _note_left(self, record: Transaction) -> None:
         if record.left_block is not None:
@@ -391,6 +391,7 @@ class Executor:
 
     async def _finish(self, one: Round, party_a: str, reason: str) -> None:
         epoch = one.frozen.epoch
+        one.recall(party_a)
         reasons = (
             one.reasons
             | {quote_id: _LEFT.format(block) for (of, quote_id), block in self._left.items() if of == epoch}

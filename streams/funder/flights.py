@@ -66,6 +66,8 @@ class Flight:
         self.is_void = False
         # Which address it calls, and with what, until it is handed to a node first.
         self.call: tuple[str, bytes] | None = None
+        # Whether a pool may have it though it is not known here to have been handed to one.
+        self.may_be_out = False
         # Set while nobody is to wait for it: no node takes it, or it can do nothing any more.
         self.is_stuck = asyncio.Event()
         self.signed_s = 0.0

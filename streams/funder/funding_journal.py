@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from models.ids import split_key
 from models.symmio.funding_records import Record, Settled, decode_record, encode_record, record_key
 from models.symmio.open_funding import OpenFunding
 from streams.kafka.access import fence_name
@@ -72,7 +71,7 @@ async def _read(
     )
     await consumer.start()
     try:
-        topic = topic_name(settings, FUNDING)
+        topic, prefix = topic_name(settings, FUNDING), f"{deployment}:".encode()
         assigned = [TopicPartition(topic, number) for number in partitions]
         consumer.assign(assigned)
         # Of another deployment a transaction may be open there: what was written behind its beginning counts as well.
@@ -80,7 +79,7 @@ async def _read(
         left = await _seek(consumer, ends, max(0, since_ms))
         while left:
             fetched = await consumer.getmany(timeout_ms=200)
-            for one in [one for some in fetched.values() for one in some if split_key(one.key)[0] == deployment]:
+            for one in [one for some in fetched.values() for one in some if one.key.startswith(prefix)]:
                 yield one.key, one.value, one.timestamp
             # The consumer's position counts: aborted records and transaction markers are offsets without a record.
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}

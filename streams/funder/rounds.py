@@ -52,6 +52,9 @@ class Round:
         self.told_unpriced: set[int] = set()
         # Why quotes are missed, where that is not the reason of their account.
         self.reasons: dict[int, str] = {}
+        # What was found of accounts' quotes before these were begun again with: nothing to pay, or why it was refused.
+        self._free: dict[str, set[int]] = {}
+        self._refused: dict[str, dict[int, str]] = {}
 
     @property
     def to_charge(self) -> set[str]:
@@ -98,6 +101,32 @@ class Round:
     def may_be_due(self, symbol_id: int) -> bool:
         """Whether quotes of a market are to be charged, or are to be asked for once the window has closed."""
         return symbol_id in self.frozen.markets and (self.is_over or symbol_id not in self.changed)
+
+    def look_again(self, party_a: str, doubted: Collection[int]) -> None:
+        """Begin again with an account of which nothing is final, also where its window has closed since.
+
+        What was found of its other quotes while the window was open nobody could find out any more then.
+
+        Args:
+            party_a: The account.
+            doubted: Ids of quotes of which nothing that was found holds any more.
+        """
+        outcome, progress = self.outcomes.pop(party_a, None), self.progress.pop(party_a, None)
+        self.waiting.discard(party_a)
+        for found in (outcome, progress):
+            if found is not None:
+                self._free.setdefault(party_a, set()).update(found.free)
+                self._refused.setdefault(party_a, {}).update(found.culprits)
+        for quote_id in doubted:
+            self._free.get(party_a, set()).discard(quote_id)
+            self._refused.get(party_a, {}).pop(quote_id, None)
+
+    def recall(self, party_a: str) -> None:
+        """Let stand what was found of quotes in the window, where an account was begun again with after it."""
+        progress = self.progress_of(party_a)
+        progress.free |= self._free.get(party_a, set()) & progress.late
+        refused = self._refused.get(party_a, {})
+        progress.culprits |= {quote_id: refused[quote_id] for quote_id in progress.late & refused.keys()}
 
     def begin_again(self, plan: Plan) -> None:
         """Forget what has become of quotes that have another market in a new plan: they are other quotes."""
@@ -198,8 +227,7 @@ class Round:
             is_whole = former.quotes == sorted(quote_id for quote_id, _ in plan.quotes)
             if is_whole and unpaid.isdisjoint(former.paid) and unblamed.isdisjoint(former.culprits):
                 continue
-            del self.outcomes[party_a]
-            self.progress_of(party_a).free.update(former.free)
+            self.look_again(party_a, unblamed)
             self.reasons |= former.missed | former.culprits
 
     def unpriced(self, party_a: str) -> set[int]:

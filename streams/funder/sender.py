@@ -37,7 +37,7 @@ from streams.funder.fees import Fees
 from streams.funder.flights import LOOKS_TO_BE_SURE, Change, Flight, State
 from streams.funder.gas_prices import GasPrices
 from streams.funder.sent_charges import SentCharges
-from streams.funder.signer import TRANSFER_GAS, NotSigned
+from streams.funder.signer import TRANSFER_GAS, NotSigned, call_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -150,6 +150,8 @@ class Sender:
                 continue
             flight = self._flights[record.nonce] = Flight(record)
             flight.signed_s, flight.signed_block = self._clock_s(), self._head.block
+            if flight.is_pending and not record.cancels:
+                flight.call, flight.may_be_out = call_of(record.raw), True
         # What a day costs is told from the start: the next charge may be hours away.
         self._ceilings.spent_wei(await self._chain.agreed_time_s(), 0)
 
@@ -207,9 +209,6 @@ class Sender:
             self._next += 1
         await self._store([flight])
         await self._hand_over(flight)
-        if flight.is_void:
-            # Later ones of ours wait for its nonce, which is filled with the next look.
-            flight.sent_s = 0.0
         await flight.done_or_stuck()
         return State(flight.record.state)
 
@@ -439,13 +438,14 @@ class Sender:
                 flight.is_stored = True
 
     async def _is_of_use(self, flight: Flight) -> bool:
-        if flight.call is not None:
-            # Signing may have taken long. What a pool has already would be refused beside itself.
+        is_out = flight.may_be_out and await self._chain.is_known(flight.hashes)
+        if flight.call is not None and not is_out:
+            # Signing may have taken long, or who signed it was killed. What a pool has would be refused beside itself.
             refusal = await self._chain.refusal(self._signer.address, *flight.call)
             if refusal is not None:
                 flight.is_void = True
                 _log.warning("transaction taken back, since it would revert nonce=%d: %s", flight.record.nonce, refusal)
-            flight.call = None
+        flight.call = None
         moment = await self._chain.moment(flight.kinds)
         if moment.changed and not flight.is_void:
             flight.is_void = True
@@ -460,8 +460,11 @@ class Sender:
 
         Right here, since what comes before may take minutes: signing, above all.
         """
-        flight.sent_s = self._clock_s()
+        flight.sent_s, was_void = self._clock_s(), flight.is_void
         if not flight.record.cancels and not await self._is_of_use(flight):
+            if flight.is_void and not was_void:
+                # Later ones of ours wait for its nonce, which is filled with the next look.
+                flight.sent_s = 0.0
             return
         refusal = await self._chain.send(flight.record.raw)
         flight.was_handed_over(is_taken=refusal is None)

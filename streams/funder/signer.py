@@ -49,6 +49,12 @@ class Key(Protocol):
         """
 
 
+def call_of(raw: str) -> tuple[str, bytes]:
+    """Find which address a signed transaction calls, and with what."""
+    fields = _fields_of(raw)
+    return "0x" + bytes(fields["to"]).hex(), bytes(fields["data"])
+
+
 class Signer:
     """Signs for one chain.
 
@@ -103,7 +109,11 @@ class Signer:
         Raises:
             NotSigned: It is not signed, and may be later.
         """
-        fields: dict[str, Any] = dict(TypedTransaction.from_bytes(HexBytes(raw)).as_dict())
+        fields = _fields_of(raw)
         for name in ("v", "r", "s"):
             del fields[name]
         return await self._key.sign({**fields, "maxFeePerGas": fees.max_wei, "maxPriorityFeePerGas": fees.tip_wei})
+
+
+def _fields_of(raw: str) -> dict[str, Any]:
+    return dict(TypedTransaction.from_bytes(HexBytes(raw)).as_dict())

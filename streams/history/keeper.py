@@ -6,8 +6,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from models.deployment_sums import add_up, decode_sum
+from models.engine.tables import VALUATIONS
+from models.errors import BadRecord, BadRow
 from models.history import KEPT_S, Reading, empty_bar, start_of
 from models.history_records import decode_shown
+from models.row_keys import expect_key
 from models.served import deployment_of_totals, is_of_account, totals_key
 from models.subtotals import UNHEDGED
 from streams.history.bar_store import Reached
@@ -66,9 +69,15 @@ class Keeper:
         """
         reached = self._reached.get(partition, Reached())
         self._reached[partition] = reached = reached._replace(next_offset=offset + 1)
-        deployment = deployment_of_totals(key)
-        if deployment is None and not is_of_account(key):
-            return
+        try:
+            deployment = deployment_of_totals(key)
+            if deployment is None:
+                if not is_of_account(key):
+                    return
+                expect_key(VALUATIONS, key)
+        except (BadRecord, UnicodeDecodeError) as error:
+            msg = f"expected a row of valuations or of totals under their keys, found {key!r:.200}"
+            raise BadRow(msg) from error
         shown = decode_shown(value)
         at_ms = time_ms if shown.at_ms is None else shown.at_ms
         if shown.term < reached.term:

@@ -109,7 +109,7 @@ class ServedReader(TopicReader):
         if record.value is None:
             return
         try:
-            self._keeper.take(tp.partition, record.offset, record.timestamp, record.key, record.value)
+            self._keeper.take(tp.partition, record.offset, record.timestamp, record.key or b"", record.value)
         except BadRow as error:
             # The record stays where it is; the bar of its span is without it.
             _unreadable.inc()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from models.codec import row_order
-from models.errors import BadRow
 from models.row_keys import key_test
 from streams.kafka.reader import TopicReader
 from streams.kafka.topics import changelog_name
-from streams.process.unreadable_rows import note_unreadable
+from streams.process.unreadable_rows import note_foreign_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -98,8 +97,7 @@ class CurrentRows:
         current = self._rows.get(key)
         if current is None:
             if not self._is_key(key):
-                cause = f"expected a key of {self._table}, found {key!r:.200}; delete it from the changelog"
-                note_unreadable(self._table, key, row, BadRow(cause))
+                note_foreign_key(self._table, key, row)
                 return False
         elif row_order(row) < row_order(current):
             return False

@@ -46,6 +46,18 @@ def decoded(table: str, key: bytes, row: bytes, decode: Callable[[bytes], T]) ->
         raise
 
 
+def note_foreign_key(table: str, key: bytes, row: bytes) -> None:
+    """Take note of a row under a key that its table cannot have, so that nobody can take it apart.
+
+    Args:
+        table: The row's table.
+        key: The key.
+        row: The row, its order included.
+    """
+    cause = f"expected a key of {table}, found {key!r:.200}; delete it from the changelog"
+    note_unreadable(table, key, row, BadRow(cause))
+
+
 def note_unreadable(table: str, key: bytes, row: bytes, cause: BadRow) -> None:
     """Take note of a row that cannot be read, unless that was done before.
 

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.codec import decode_row
+from models.engine.tables import VALUATIONS
 from models.errors import BadNumber, BadRecord, BadRow
 from models.ids import split_key
 from models.prices import decode_tick, mark_of
 from models.provenance import MADE_FROM
-from models.served import is_of_account
+from models.row_keys import key_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from streams.replay.bounded_log import LogRecord
 
+_is_account = key_test(VALUATIONS)
 _NS_IN_MS = 1_000_000
 TEXT, WHOLE, TIME_NS, MONEY_E18 = "text", "whole", "time_ns", "money_e18"
 Row = tuple[Any, ...]
@@ -56,7 +58,7 @@ def place_of(record: LogRecord) -> Row:
 
 def _valuation(record: LogRecord) -> Sequence[Row]:
     key = record.key or b""
-    if record.value is None or not is_of_account(key):
+    if record.value is None or not _is_account(key):
         return ()
     try:
         row = decode_row(record.value)

@@ -12,9 +12,11 @@ import orjson
 
 from models.account_events import decode_account_record
 from models.codec import decode_row
+from models.engine.tables import ACCOUNTS, QUOTE_HISTORY
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
 from models.kept_inputs import CalculationsMade, FundingMade, decode_kept
+from models.row_keys import key_test
 from streams.replay.exported_rows import MONEY_E18, PLACE, TEXT, TIME_NS, WHOLE, Schema, place_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from streams.replay.bounded_log import LogRecord
     from streams.replay.exported_rows import Row
 
+_is_account, _is_finished_quote = key_test(ACCOUNTS), key_test(QUOTE_HISTORY)
 _NS_IN_MS = 1_000_000
 _NS_IN_S = 1_000_000_000
 _CALCULATIONS, _FUNDING = b":calc:", b":funding:"
@@ -44,15 +47,15 @@ def _account_events(record: LogRecord) -> Sequence[Row]:
 
 
 def _rows_of_accounts(record: LogRecord) -> Sequence[Row]:
-    found = _row(record)
-    return () if found is None else ((*place_of(record), *split_key(record.key or b""), *found),)
+    key, found = record.key or b"", _row(record)
+    return ((*place_of(record), *split_key(key), *found),) if found is not None and _is_account(key) else ()
 
 
 def _quotes(record: LogRecord) -> Sequence[Row]:
-    found = _row(record)
-    if found is None:
+    key, found = record.key or b"", _row(record)
+    if found is None or not _is_finished_quote(key):
         return ()
-    of, _, quote = (record.key or b"").rpartition(b":")
+    of, _, quote = key.rpartition(b":")
     return ((*place_of(record), *split_key(of), quote.decode(), *found),)
 
 
@@ -60,7 +63,7 @@ def _fundings(record: LogRecord) -> Sequence[Row]:
     made = _kept(record, _FUNDING)
     if not isinstance(made, FundingMade):
         return ()
-    deployment = (record.key or b"").removeprefix(_FUNDING).decode()
+    deployment = (record.key or b"").removeprefix(_FUNDING).decode(errors="replace")
     said = (*place_of(record), deployment, made.at_ms * _NS_IN_MS, made.share, made.max_rate, int(made.is_scaled))
     return [
         (*said, market, one.symbol_id, one.tick_offset, int(one.rate_e18), one.epoch_s, one.interval_s)
@@ -76,7 +79,7 @@ def _calculations(record: LogRecord) -> Sequence[Row]:
         market: None if one is None else {"mark_key": one.key, "mark_offset": one.offset, "stale": one.stale}
         for market, one in made.marks.items()
     }
-    deployment = (record.key or b"").removeprefix(_CALCULATIONS).decode()
+    deployment = (record.key or b"").removeprefix(_CALCULATIONS).decode(errors="replace")
     said = (*place_of(record), deployment, made.at_ms * _NS_IN_MS)
     # Thousands of calculations may share them.
     inputs = (_text(marks), _text(made.references))

@@ -19,6 +19,7 @@ from models.engine.tables import ACCOUNTS, VALUATIONS
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
 from models.provenance import MADE_FROM, NOT_OF_INPUTS, named_marks
+from models.row_keys import key_test
 from models.valuations import UNSUPPORTED
 from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.replay.account_at import fold_references
@@ -105,12 +106,15 @@ async def check_rows(checking: Checking) -> RowReport:
     Raises:
         ReplayError: The log cannot be read, or lacks first records of a raw topic.
     """
-    report, settings = RowReport(), checking.settings
+    report, settings, is_key = RowReport(), checking.settings, key_test(VALUATIONS)
     cut = await cut_of(checking.log, [changelog_name(settings, VALUATIONS)])
     bodies = await _current_rows(checking, cut, report)
     by_deployment: defaultdict[str, dict[bytes, dict[str, Any]]] = defaultdict(dict)
     for key, body in bodies.items():
-        by_deployment[split_key(key)[0]][key] = body
+        if is_key(key):
+            by_deployment[split_key(key)[0]][key] = body
+        else:
+            report.not_comparable["under a key that no account has"] += 1
     for name, rows in sorted(by_deployment.items()):
         if name not in settings.deployments:
             report.not_comparable["of a deployment that is not configured"] += len(rows)

@@ -9,9 +9,11 @@ from yarl import URL
 
 from models.codec import decode_order, join_row, order_of_term
 from models.engine.tables import TABLES
+from models.row_keys import key_test
 from streams.kafka.deadletter import DeadLetters, encode_dead_letter
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import DEAD_LETTERS, bookings_name, changelog_name, served_name, topic_name
+from streams.process.unreadable_rows import note_foreign_key
 from streams.transport.partition_rows import PartitionRows
 from streams.transport.publisher import Receipt, check_size
 from streams.transport.stores import MemoryStore, RocksStore, RowStore
@@ -128,8 +130,13 @@ class Rows:
         return PartitionRows(self._stores, partition)
 
     def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Every key and row of a partition."""
-        return self._stores[table].rows(partition)
+        """Every key and row of a partition; one under a key that the table cannot have is noted, and passed over."""
+        is_key = key_test(table)
+        for key, row in self._stores[table].rows(partition):
+            if is_key(key):
+                yield key, row
+            else:
+                note_foreign_key(table, key, row)
 
     def put(self, partition: int, write: Write, charge: Charge = UNCHARGED) -> None:
         """Write a row under the owner's term.

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
+
+from models.body_reader import NOT_DECODED
 from streams.kafka.reader import TopicReader
 from streams.kafka.topics import WEBHOOK_PROGRESS, topic_name
 
@@ -17,6 +21,16 @@ if TYPE_CHECKING:
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
     from streams.settings import Settings
+
+
+_log = logging.getLogger(__name__)
+
+
+class _Progress(msgspec.Struct):
+    taken: Annotated[int, msgspec.Meta(ge=0)]
+
+
+_decode = msgspec.json.Decoder(_Progress).decode
 
 
 class KeptProgress(TopicReader):
@@ -43,7 +57,16 @@ class KeptProgress(TopicReader):
                 if record.key == self._begun:
                     self.has_begun = True
                 elif record.key.startswith(self._prefix) and record.value is not None:
-                    self._note(record.key.removeprefix(self._prefix), int(json.loads(record.value)["taken"]))
+                    self._take_one(record)
+
+    def _take_one(self, record: Record[bytes]) -> None:
+        try:
+            taken = _decode(record.value or b"").taken
+        except NOT_DECODED as error:
+            # What it said was taken is sent once more, which receivers know by its id.
+            _log.warning("progress refused key=%r offset=%d error=%s", record.key, record.offset, error)
+            return
+        self._note(record.key.removeprefix(self._prefix), taken)
 
     def of(self, key: bytes) -> int:
         """Return the ordinal of the last transition of an account that was taken, 0 where none was."""

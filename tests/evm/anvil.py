@@ -29,6 +29,8 @@ HERE = Path(__file__).parent
 CHAIN_ID = 31_337
 _RICH_WEI = 10**24
 _HEADER_ONLY = False
+_AUTOMINE_OFF = False
+_MOST_FEE_WEI = 10**12
 
 
 def install() -> None:
@@ -135,6 +137,33 @@ class Anvil:
     async def mine_every(self, seconds: int) -> None:
         await self.ask("evm_setAutomine", seconds == 0)
         await self.ask("evm_setIntervalMining", seconds)
+
+    async def stand_still(self) -> None:
+        """Make no block any more but those that a test asks for."""
+        await self.ask("evm_setIntervalMining", 0)
+        await self.ask("evm_setAutomine", _AUTOMINE_OFF)
+
+    async def mine(self, base_fee_wei: int | None = None) -> None:
+        """Make one block, of what waits for one.
+
+        Args:
+            base_fee_wei: What a unit of gas costs in it; None for what follows from the block before.
+        """
+        if base_fee_wei is not None:
+            await self.ask("anvil_setNextBlockBaseFeePerGas", hex(base_fee_wei))
+        await self.ask("evm_mine")
+
+    async def fork(self, blocks: int, to: str, calls: Sequence[str]) -> None:
+        """Replace the newest blocks, of which nothing is mined again, by as many others.
+
+        Args:
+            blocks: How many.
+            to: Address of a contract.
+            calls: The data of calls of it by the test's own account, which are in the first of the other blocks.
+        """
+        fees = {"maxFeePerGas": hex(_MOST_FEE_WEI), "maxPriorityFeePerGas": hex(1)}
+        request = {"from": self.actor, "to": to, "gas": hex(1_000_000), **fees}
+        await self.ask("anvil_reorg", blocks, [[request | {"data": data}, 0] for data in calls])
 
 
 @asynccontextmanager

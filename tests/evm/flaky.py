@@ -57,8 +57,9 @@ _BLOCK_AT = {
 class Flaky:
     """Fails with the odds that the test sets; ``hangs`` requests to come are never answered.
 
-    A receipt is first told ``late_s`` after it was first asked for. ``suggests_wei`` is the price of gas that it tells
-    where it is not 0. ``failed``, ``withheld``, ``suggested`` and ``lied`` count what it did to whom asked.
+    A receipt is first told ``late_s`` after it could have been told first. ``suggests_wei`` is the price of gas that it
+    tells where it is not 0. ``failed``, ``withheld``, ``suggested`` and ``lied`` count what it did to whom asked, and
+    ``handed_again`` how often it was sent a transaction that it had been sent before.
 
     Args:
         target: Anvil's URL.
@@ -77,7 +78,8 @@ class Flaky:
         self.late_s = 0.0
         self.suggests_wei = 0
         self._receipts: dict[str, float] = {}
-        self.failed = self.withheld = self.suggested = self.lied = 0
+        self._handed: set[str] = set()
+        self.failed = self.withheld = self.suggested = self.lied = self.handed_again = 0
         self.url = ""
 
     def calm(self) -> None:
@@ -107,6 +109,9 @@ class Flaky:
     async def _said(self, asked: Any) -> Any:  # noqa: ANN401 - JSON
         calls = asked if isinstance(asked, list) else [asked]
         head = await self._head()
+        raw = [one["params"][0] for one in calls if _sends(one)]
+        self.handed_again += sum(one in self._handed for one in raw)
+        self._handed.update(raw)
         kept = {one["id"] for one in calls if self._lie == "keeps transactions" and _sends(one)}
         sent = [self._asked(one, head) for one in calls if one["id"] not in kept]
         answers = {one.get("id"): one for one in await self._ask(sent)} if sent else {}
@@ -150,10 +155,11 @@ class Flaky:
         was = dict(answer)
         match method:
             case "eth_getTransactionReceipt":
-                first_s = self._receipts.setdefault(call["params"][0], time.monotonic())
-                if result is not None and time.monotonic() - first_s < self.late_s:
-                    self.withheld += 1
-                    return answer | {"result": None}
+                if result is not None:
+                    first_s = self._receipts.setdefault(call["params"][0], time.monotonic())
+                    if time.monotonic() - first_s < self.late_s:
+                        self.withheld += 1
+                        return answer | {"result": None}
                 answer = answer | {"result": self._receipt(result, head)}
             case "eth_gasPrice" if self.suggests_wei:
                 self.suggested += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from streams.funder.diamond_calls import PairSignature
 from tests.evm.anvil import CHAIN_ID, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from tests.evm.anvil import Anvil, Contract
 
@@ -21,15 +22,34 @@ KEY = key_of("gateway")
 
 
 class Gateway:
-    """What it says of accounts' uPnL is what the test sets, and 0 otherwise; of those that are ``silent`` nothing."""
+    """What it says of accounts' uPnL is what the test sets, and 0 otherwise; of those that are ``silent`` nothing.
+
+    Who asks for an account that is held waits until it is let through.
+    """
 
     def __init__(self, chain: Anvil, diamond: Contract) -> None:
         self._chain = chain
         self._diamond = diamond
         self.upnl: dict[str, tuple[int, int]] = {}
         self.silent: set[str] = set()
+        self._held: dict[str, asyncio.Event] = {}
         self.signed = 0
         self.url = ""
+
+    def hold(self, accounts: Iterable[str]) -> None:
+        """Keep whoever asks for one of these accounts waiting from now on."""
+        self._held |= {party_a: asyncio.Event() for party_a in accounts}
+
+    def let_through(self, party_a: str) -> None:
+        """Answer who waits for an account, and whoever asks for it later."""
+        held = self._held.pop(party_a, None)
+        if held is not None:
+            held.set()
+
+    def let_all_through(self) -> None:
+        """Hold no account any more."""
+        for party_a in [*self._held]:
+            self.let_through(party_a)
 
     async def answer(self, request: web.Request) -> web.Response:
         assert ("symmio", "uPnl") == (request.query["app"], request.query["method"])
@@ -40,6 +60,8 @@ class Gateway:
         )
         if party_a in self.silent:
             return web.Response(status=503)
+        if party_a in self._held:
+            await self._held[party_a].wait()
         one = await self.sign(party_a, party_b)
         return web.json_response(
             {
@@ -85,4 +107,5 @@ async def running_gateway(chain: Anvil, diamond: Contract) -> AsyncIterator[Gate
     try:
         yield gateway
     finally:
+        gateway.let_all_through()
         await runner.cleanup()

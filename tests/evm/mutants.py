@@ -1,8 +1,9 @@
 """Faults that an executor is given on purpose, to see that the judge of the storms refuses each.
 
-As a program it lets storms happen to each of them, after one without any, and ends with 1 where one was not noticed:
-``python -m tests.evm.mutants [NAME …]``. A fault that shows only where something happens has storms with that. An
-executor's process takes its fault from the environment variable ``FUNDER_MUTANT``; nothing of it is in what is judged.
+As a program it lets a storm happen to each of them, after the same storms without any fault, and ends with 1 where the
+judge did not refuse one: ``python -m tests.evm.mutants [NAME …]``. A fault that shows only where something happens has
+a storm with that. An executor's process takes its fault from the environment variable ``FUNDER_MUTANT``; nothing of it
+is in what is judged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 from models.symmio import funding_plan
 from streams.funder import account_charges, ceilings, executor, finality, funder_process, outcomes, rounds
 from streams.funder.fees import Fees
-from tests.evm.weather import OWN_KINDS, kinds_of, lie_of
+from tests.evm.weather import REFUSED, kinds_of, lie_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 
 VARIABLE = "FUNDER_MUTANT"
 _STORM = "tests/evm/test_funder_pipeline_storm.py"
+_TEST = "test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reason"
 _SEED = "TIDEMARK_TEST_SEED"
-# What has to happen for a fault to show, and in how many storms: not every fork takes a charge along.
-_SHOWN_BY = {"no-ceiling": "suggest", "unnoticed-fork": "fork", "forgotten-death": "kill"}
-_STORMS = 3
+# What has to happen for a fault to show. Each storm has a charge at high fees, and a quote that the contract refuses.
+_SHOWN_BY = {"unnoticed-fork": "fork", "forgotten-death": "fork and kill"}
 
 
 def _changed(make: Callable[..., Any], change: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -118,24 +119,18 @@ def apply_named() -> None:
         MUTANTS[name](setattr)
 
 
-def _seeds(name: str | None) -> list[int]:
-    """The storms in which a fault shows, from the seed that was asked for on; the first one for none."""
-    first = int(os.environ.get(_SEED) or 0)
-    if name not in _SHOWN_BY:
-        return [first]
+def _seed(name: str) -> int:
+    """The first storm in which a fault shows, from the seed that was asked for on."""
     # Of several endpoints the others would outvote the one that suggests a price.
-    alone = (seed for seed in itertools.count(first) if not lie_of(seed))
-    shown = (seed for seed in alone if _SHOWN_BY[name] in kinds_of(seed, OWN_KINDS))
-    return [*itertools.islice(shown, _STORMS)]
+    alone = (seed for seed in itertools.count(int(os.environ.get(_SEED) or 0)) if not lie_of(seed))
+    return next(seed for seed in alone if name not in _SHOWN_BY or _SHOWN_BY[name] in kinds_of(seed))
 
 
 def _storm(name: str | None, seed: int) -> tuple[int, list[str]]:
     """Let a storm happen to an executor with a fault, or with none; return how it ended, and what was said."""
-    # Six things happen in a storm that was asked for, and three in the one of every day.
-    storms = {"TIDEMARK_TEST_STORMS": "1", _SEED: str(seed)}
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", _STORM],
-        env=os.environ | storms | ({} if name is None else {VARIABLE: name}),
+        [sys.executable, "-m", "pytest", "-q", "-x", f"{_STORM}::{_TEST}"],
+        env=os.environ | {_SEED: str(seed)} | ({} if name is None else {VARIABLE: name}),
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -144,23 +139,23 @@ def _storm(name: str | None, seed: int) -> tuple[int, list[str]]:
 
 
 def _is_refused(name: str) -> bool:
-    for seed in _seeds(name):
-        code, said = _storm(name, seed)
-        print(name, seed, "refused" if code == 1 else "not refused", *said, flush=True)  # noqa: T201 - a program
-        if code == 1:
-            return True
-    return False
+    seed = _seed(name)
+    _, said = _storm(name, seed)
+    is_refused = any(REFUSED in line for line in said)
+    print(name, seed, "refused" if is_refused else "NOT REFUSED", *said, flush=True)  # noqa: T201 - a program
+    return is_refused
 
 
-def _is_sound() -> bool:
-    """Whether the storm passes without a fault: that it fails with one shows nothing otherwise."""
-    code, said = _storm(None, *_seeds(None))
-    print("no fault:", "passed" if code == 0 else "FAILED", *said, flush=True)  # noqa: T201 - a program
+def _is_sound(seed: int) -> bool:
+    """Whether a storm passes without a fault: that it fails with one shows nothing otherwise."""
+    code, said = _storm(None, seed)
+    print("no fault", seed, "passed" if code == 0 else "FAILED", *said, flush=True)  # noqa: T201 - a program
     return code == 0
 
 
 if __name__ == "__main__":
-    if not _is_sound():
+    names = sys.argv[1:] or [*MUTANTS]
+    if not all(_is_sound(seed) for seed in sorted({*map(_seed, names)})):
         sys.exit(1)
-    refused = [_is_refused(name) for name in sys.argv[1:] or MUTANTS]
+    refused = [_is_refused(name) for name in names]
     sys.exit(0 if all(refused) else 1)

@@ -53,7 +53,7 @@ class Venue:
     ) -> None:
         self._settings = settings
         self._chain = chain
-        self._sources = sources
+        self.sources = sources
         self.marks = dict(marks)
         self.silent = range(0)
         self.hushed: dict[tuple[str, str], range] = {}
@@ -66,7 +66,7 @@ class Venue:
         now_s = int(block["timestamp"], 16)
         for event_s in range(max(self.said_s + 1, now_s - _SAID_BEFORE_S), now_s + 1):
             if event_s not in self.silent:
-                for source in self._sources:
+                for source in self.sources:
                     await self._say(sender, source, event_s)
         self.said_s = max(self.said_s, now_s)
 

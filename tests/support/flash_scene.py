@@ -25,6 +25,7 @@ from models.flash.flash_accounts import (
 from models.prices import Mark, OracleTerms, encode_mark
 from models.references import Said, encode_said
 from models.statements import Statement, encode_statement
+from streams.replicas.heartbeat_reader import Heartbeats
 from streams.settings import ApiLimitSettings, ApiSettings, AuthSettings, Settings
 from streams.settings.flash.flash_settings import FlashSettings
 from tests.support.api import BoundedTestServer, FakeInterest, FakeRecords, symmio_that_hears
@@ -116,6 +117,7 @@ class FlashScene(FlashTables):
         super().__init__(ready=ready)
         self.interest = FakeInterest()
         self.records = FakeRecords()
+        self.heartbeats = Heartbeats()
         self.now_ms = NOW_MS
         self._leases = leases
         self._auth = auth or AuthSettings()
@@ -134,6 +136,7 @@ class FlashScene(FlashTables):
             self.interest,
             leases=self._leases,
             records=self.records,
+            heartbeats=self.heartbeats,
             find_dialect=self._find,
             clock=WallClock(lambda: self.now_ms),
         )

@@ -226,6 +226,10 @@ class Charging(AccountCharges):
                 continue
             if due.quote_id in bench.closed:
                 self._done[due.epoch].closed[due.quote_id] = "it is not open"
+            elif due.window.is_open(bench.chain.now_s) and due.quote_id in bench.refused:
+                self._done[due.epoch].culprits[due.quote_id] = bench.refused[due.quote_id]
+            elif due.window.is_open(bench.chain.now_s) and due.quote_id in bench.free:
+                self._done[due.epoch].free.add(due.quote_id)
             elif not due.window.is_open(bench.chain.now_s):
                 self._done[due.epoch].late.add(due.quote_id)
             elif self._account in bench.faults:
@@ -242,6 +246,9 @@ class Bench:
         self.chain, self.tables, self.journal = HeldTime(), HeldTables(), HeldJournal()
         self.faults: dict[str, str] = {}
         self.closed: set[int] = set()
+        # What the contract refuses, and what has nothing to pay, as can be seen while the window is open.
+        self.refused: dict[int, str] = {}
+        self.free: set[int] = set()
         self.watched: set[str] = set()
         self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.runs: list[str] = []

@@ -267,6 +267,10 @@ class FundingChain:
         """Lose what waits, as nodes do that start again."""
         self._pool.clear()
 
+    def is_pooled(self, sent: str) -> bool:
+        """Whether a transaction waits, by its hash."""
+        return sent in self._pool
+
     def receipt(self, sent: str, blocks: Sequence[Block]) -> dict[str, Any] | None:
         """Find the receipt of a transaction in some blocks."""
         return next((block.receipts[sent] for block in blocks if sent in block.receipts), None)

@@ -137,6 +137,9 @@ class FundingEndpoint:
             case "eth_getTransactionReceipt":
                 receipt = self._chain.receipt(params[0], blocks)
                 return None if receipt is None else receipt | self.receipt_says
+            case "eth_getTransactionByHash":
+                is_known = self._chain.is_pooled(params[0]) or self._chain.receipt(params[0], blocks) is not None
+                return {"hash": params[0]} if is_known else None
             case "eth_sendRawTransaction":
                 return self._sent(params[0])
             case "eth_call" | "eth_estimateGas":

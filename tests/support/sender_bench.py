@@ -73,6 +73,8 @@ class HeldChain(Chain):
         # What the contract says to calls, one after the other, and then that it takes them.
         self.refusals: list[str | None] = []
         self.taken: list[str] = []
+        # What a pool has though it did not take it here.
+        self.pooled: set[str] = set()
         self.mined: dict[str, Receipt] = {}
         # What other endpoints have, where that is something else.
         self.others = 1
@@ -139,6 +141,9 @@ class HeldChain(Chain):
     async def send(self, raw: str) -> str | None:
         self.taken.append(raw)
         return self.turns_down
+
+    async def is_known(self, hashes: Sequence[str]) -> bool:
+        return not self.pooled.isdisjoint(hashes)
 
     async def gas_of(self, sender: str, to: str, data: bytes, most: int) -> int:
         assert (SIGNER.address, TO) == (sender, to)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -19,7 +20,7 @@ from api.dialects.flash.owner_streams import OwnerStreams
 from api.dialects.flash.socket_places import SocketPlaces
 from api.dialects.flash.venue_reads import RAW_KINDS, VenueReads
 from api.dialects.mounting import DialectPackage, Mounted
-from api.http.keys import FEEDS, HUB, KEPT, METRICS, PRICES, STANDINGS
+from api.http.keys import FEEDS, FRESHNESS, HUB, KEPT, METRICS, PRICES, STANDINGS
 from models.errors import BadRecord
 from models.flash.flash_account import KIND
 from models.flash.flash_listing import Listing
@@ -61,6 +62,7 @@ def mount(site: Site, section: FlashDialectSettings) -> Mounted:
         feeds.statements.rows,
         board,
         missing=lambda: site.app[STANDINGS].missing(deployment),
+        why_unsure=partial(site.app[FRESHNESS].why_unsure, deployment),
         calculate=_CALCULATIONS[section.pnl],
         pnl=section.pnl,
         on_omitted=omitted.inc,
@@ -101,7 +103,8 @@ def mount(site: Site, section: FlashDialectSettings) -> Mounted:
         addresses=site.addresses,
         metrics=metrics,
     )
-    reads = VenueReads(deployment, board, frames, BasketIndex(deployment, feeds.statements))
+    index = BasketIndex(deployment, feeds.statements)
+    reads = VenueReads(deployment, board, frames, index, site.app[FRESHNESS])
     return Mounted(
         path_prefixes=(_PREFIX, _OWNER),
         doors=(*_owner_doors(endpoint), *_venue_doors(reads)),

@@ -90,6 +90,7 @@ class TableFrames:
         statements: Rows of the table ``statements`` by key.
         board: Tells the markets of now.
         missing: What may be said of an account that is in no table.
+        why_unsure: Why what the tables say of an account may be old, by its key; None where it is not.
         calculate: Makes the figures of a position.
         pnl: Which figures these are, as settings call them.
         on_omitted: Called with how many markets of a frame had to be left out.
@@ -102,6 +103,7 @@ class TableFrames:
         board: FlashBoard,
         *,
         missing: Callable[[], NoSuchAccount | NotKnown],
+        why_unsure: Callable[[bytes], str | None],
         calculate: Calculate,
         pnl: str,
         on_omitted: Callable[[int], object],
@@ -110,6 +112,7 @@ class TableFrames:
         self._statements = statements
         self._board = board
         self._missing = missing
+        self._why_unsure = why_unsure
         self._calculate = calculate
         self._pnl = pnl
         self._on_omitted = on_omitted
@@ -121,7 +124,7 @@ class TableFrames:
         self._is_warm = True
 
     def find(self, of: OwnerId) -> OnBoard | Absent | Unknown:
-        """An owner's basket as the newest row has it."""
+        """An owner's basket as the newest row has it; unknown while that may be old, since frames cannot say so."""
         if not self._is_warm:
             return _COLD
         owner = of.owner
@@ -130,6 +133,9 @@ class TableFrames:
         if row is None:
             missing = self._missing()
             return Absent() if isinstance(missing, NoSuchAccount) else Unknown(missing.reason)
+        unsure = self._why_unsure(key)
+        if unsure is not None:
+            return Unknown(unsure)
         known = self._read.get(owner)
         if known is not None and known.row is row:
             self._read.move_to_end(owner)

@@ -101,7 +101,7 @@ class OwnerStream:
         on_late: Called with how late each frame of metrics was calculated, in s.
 
     Attributes:
-        basket: The newest basket, None before the first.
+        basket: The newest basket, None before the first and while nothing is known of it.
         metrics: The newest metrics of this basket, None before the first.
         tick: How many frames of metrics were made; each is sent, also where it says what the one before said.
     """
@@ -163,10 +163,11 @@ class OwnerStream:
         self._basket_timer = None
         self._basket_made_s = self._loop.time()
         made, before = self._frames.basket(self.of), self.basket
-        if made is None:
-            return
         self.basket = made
-        if before is None or before.token != made.token:
+        if made is None:
+            # Who joins now would take them for what is so; the others know by its token which basket they were sent.
+            self.metrics = None
+        elif before is None or before.token != made.token:
             # Metrics of before it name positions that it may not have.
             self.metrics = None
             self._hub.changed(self._sockets, urgent=True)

@@ -1,4 +1,8 @@
-"""What is read of the venue once: health, tokens, prices, accounts as they are, and pools."""
+"""What is read of the venue once: health, tokens, prices, accounts as they are, and pools.
+
+A price says when it was said. Accounts and pools cannot say how old they are, so there is no answer while they may be
+old; nor is anything said not to exist then.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from api.dialects.flash.basket_index import BasketIndex
     from api.dialects.flash.flash_board import FlashBoard, Referred
     from api.dialects.flash.owner_frames import TableFrames
+    from api.tables.freshness import Freshness
     from models.flash.flash_table import FlashTable, TableToken
 
 _US_PER_MS = 1_000
@@ -46,22 +51,27 @@ class VenueReads:
         board: The venue's markets.
         frames: Reads baskets.
         index: Finds baskets by their address.
+        freshness: Tells what is stale.
     """
 
-    def __init__(self, deployment: str, board: FlashBoard, frames: TableFrames, index: BasketIndex) -> None:
+    def __init__(
+        self, deployment: str, board: FlashBoard, frames: TableFrames, index: BasketIndex, freshness: Freshness
+    ) -> None:
         self._deployment = deployment
         self._board = board
         self._frames = frames
         self._index = index
+        self._freshness = freshness
 
     async def health(self, _request: web.Request) -> web.Response:
-        """How many accounts are known, and what is known beside them."""
+        """How many accounts are known, and what is known beside them; with 503 and the reason while it may be old."""
         table = self._board.now().table
         markets = 0 if table is None else sum(len(pool.markets) for pool in table.pools)
         counts = {words: sum(1 for _ in self._board.accounts(kind)) for words, (kind, _) in RAW_KINDS.items()}
+        old = self._freshness.why_old(self._deployment)
         return _json(
             {
-                "status": "ok",
+                **({"status": "ok"} if old is None else {"status": "stale", "error": old}),
                 "program": "magicblock",
                 "accounts": {**counts, "baskets": self._index.baskets, "deposit_ledgers": self._index.ledgers},
                 "config": {
@@ -71,7 +81,8 @@ class VenueReads:
                     "markets": markets,
                     "tokens": 0 if table is None else len(table.tokens),
                 },
-            }
+            },
+            HTTPStatus.OK if old is None else HTTPStatus.SERVICE_UNAVAILABLE,
         )
 
     async def tokens(self, _request: web.Request) -> web.Response:
@@ -87,16 +98,19 @@ class VenueReads:
         wanted = request.match_info["symbol"]
         found = next((price for symbol, price in self._prices() if symbol.lower() == wanted.lower()), None)
         if found is None:
+            self._expect_sure()
             return error_body(HTTPStatus.NOT_FOUND, f"price for symbol '{wanted[:50]}' not found")
         return _json(found)
 
     async def raw_accounts(self, request: web.Request) -> web.Response:
         """All accounts of a kind."""
+        self._expect_sure()
         kind, of = RAW_KINDS[request.match_info["kind"]]
         return _json([_raw(one) for one in self._board.accounts(kind) if isinstance(one.account, of)])
 
     async def raw_account(self, request: web.Request) -> web.Response:
         """The account at an address."""
+        self._expect_sure()
         kind, of = RAW_KINDS[request.match_info["kind"]]
         pubkey = request.match_info["pubkey"]
         account = self._board.account(kind, pubkey)
@@ -118,11 +132,13 @@ class VenueReads:
         if isinstance(found, Unknown):
             return error_body(HTTPStatus.SERVICE_UNAVAILABLE, found.reason)
         if not isinstance(found, OnBoard):
+            self._expect_sure()
             return error_body(HTTPStatus.NOT_FOUND, f"basket account {pubkey[:50]} not found")
         return _json({"pubkey": pubkey, "account": raw_view(found.contents())})
 
     async def pools(self, _request: web.Request) -> web.Response:
         """Statistics of all active pools."""
+        self._expect_sure()
         table = self._table()
         listed = [(pool.name, pool.address) for pool in table.pools]
         shown = [self._pool(table, name, address) for name, address in listed]
@@ -130,10 +146,21 @@ class VenueReads:
 
     async def pool(self, request: web.Request) -> web.Response:
         """Statistics of the pool at an address."""
+        self._expect_sure()
         wanted, table = request.match_info["pool"], self._table()
         name = next((pool.name for pool in table.pools if pool.address == wanted), None)
         shown = None if name is None else self._pool(table, name, wanted)
         return error_body(HTTPStatus.NOT_FOUND, f"pool {wanted[:50]} not found") if shown is None else _json(shown)
+
+    def _expect_sure(self) -> None:
+        """Refuse to answer while what the tables say may be old.
+
+        Raises:
+            aiohttp.web.HTTPServiceUnavailable: It may be.
+        """
+        unsure = self._freshness.why_unsure(self._deployment)
+        if unsure is not None:
+            raise web.HTTPServiceUnavailable(text=unsure)
 
     def _table(self) -> FlashTable:
         table = self._board.now().table
@@ -178,9 +205,9 @@ class VenueReads:
         }
 
 
-def _json(body: Any) -> web.Response:  # noqa: ANN401 - any body
+def _json(body: Any, status: HTTPStatus = HTTPStatus.OK) -> web.Response:  # noqa: ANN401 - any body
     # orjson writes no integers beyond 64 bits, and some fields have 128.
-    return web.json_response(body)
+    return web.json_response(body, status=status)
 
 
 def _raw(one: Referred) -> dict[str, Any]:

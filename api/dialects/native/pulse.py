@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.delivery.subscription import Subscription
 from api.dialects.native.protocol import heartbeat
-from api.tables.deployment_heads import known_progress
-from models.heartbeats import chain_key
+from api.tables.deployment_states import deployment_states
 from models.instants import ns_text
 
 if TYPE_CHECKING:
@@ -74,23 +73,9 @@ class Pulse:
             "is_ready": all(feed.is_ready for feed in feeds),
             "lag_ms": self._freshness.lag_ms(seen),
             "stale": stale,
-            "deployments": {
-                name: self._deployment(name, is_stale=chain_key(name) in stale) for name in self._settings.deployments
-            },
+            "deployments": deployment_states(self._settings, self._feeds, self._freshness, seen),
             "sources": self._sources.states(),
         }
-
-    def _deployment(self, name: str, *, is_stale: bool) -> dict[str, Any]:
-        progress = known_progress(self._feeds, name, self._settings.topics.partitions)
-        if progress is None:
-            return {"status": "unknown"}
-        followed = "stale" if is_stale else "followed"
-        said = {
-            "status": followed if progress.unsupported_since is None else "unsupported",
-            "head": progress.head,
-            "head_time_ns": ns_text(progress.head_time_s * 1000),
-        }
-        return said if progress.folded_head is None else {**said, "folded_head": progress.folded_head}
 
 
 class Heartbeat(Subscription):

@@ -70,6 +70,10 @@ class FundingBoard:
             self._next[deployment] = views, made
         return made
 
+    def unreadable(self, deployment: str) -> int:
+        """How many markets are left out since a row that their funding is made of cannot be read."""
+        return self._listings.unreadable(deployment, self.of(deployment))
+
 
 def _made_of(markets: Iterable[Listed], funding: FundingSettings, now_ms: int) -> FundingMade:
     """What the rates of markets were made of."""

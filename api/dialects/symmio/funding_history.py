@@ -10,6 +10,7 @@ from api.dialects.symmio.funding_reader import KEPT_MS
 from api.tables.charged_funding import ChargedQuote
 from models.errors import BadRecord
 from models.ids import split_key
+from models.row_keys import expect_key
 from models.symmio.funding_records import (
     CeilingMet,
     Epoch,
@@ -23,6 +24,7 @@ from models.symmio.funding_records import (
     decode_record,
 )
 from models.symmio.funding_views import charge_view, epoch_view, outcome_of_quote
+from streams.kafka.topics import FUNDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -123,10 +125,11 @@ class FundingHistory:
         return self._epochs.values()
 
     def _take(self, key: bytes, value: bytes) -> None:
-        deployment = split_key(key)[0]
-        if deployment not in self._deployments:
-            return
         try:
+            expect_key(FUNDING, key)
+            deployment = split_key(key)[0]
+            if deployment not in self._deployments:
+                return
             record = decode_record(value)
         except BadRecord as error:
             _log.warning("record of funding refused key=%r error=%s", key, error)

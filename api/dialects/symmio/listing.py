@@ -21,7 +21,7 @@ from streams.process.unreadable_rows import note_unreadable
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from api.tables.feeds import Feeds
     from api.tables.market_prices import MarketPrices
@@ -101,12 +101,12 @@ class _Market:
 class _Directory:
     """A deployment's markets by symbol id, and by each text that a request may name one by.
 
-    ``unreadable`` is the key of a market whose row cannot be read, None where all can.
+    ``unreadable`` are the keys of markets whose rows cannot be read.
     """
 
     markets: tuple[_Market, ...]
     by_text: Mapping[str, _Market]
-    unreadable: bytes | None
+    unreadable: Sequence[bytes]
 
 
 class Listings:
@@ -153,10 +153,25 @@ class Listings:
         market = directory.by_text.get(text)
         if market is not None:
             return self._listed(market, self._clock_ms())
-        if directory.unreadable is not None:
-            msg = f"expected a row of markets, found one of {directory.unreadable!r} that cannot be read"
+        if directory.unreadable:
+            msg = f"expected a row of markets, found one of {directory.unreadable[0]!r} that cannot be read"
             raise BadRow(msg)
         return None
+
+    def unreadable(self, deployment: str, known: Collection[str]) -> int:
+        """Count the markets of which a row cannot be read: their own, or that of a mark or an instrument.
+
+        Args:
+            deployment: The markets' deployment.
+            known: The names of those that do not count.
+        """
+        directory = self._directory(deployment)
+        doubtful = (one for one in directory.markets if one.name not in known)
+        return len(directory.unreadable) + sum(map(self._lacks_a_row, doubtful))
+
+    def _lacks_a_row(self, one: _Market) -> bool:
+        marks, instruments = self._prices.marks, self._instruments
+        return any(map(marks.is_unreadable, one.prices)) or any(map(instruments.is_unreadable, one.instruments))
 
     def _heard(self, keys: Sequence[bytes]) -> None:
         for deployment in {split_key(key)[0] for key in keys}:
@@ -185,7 +200,7 @@ class Listings:
         by_text = {str(one.market.symbol_id): one for one in markets}
         by_text |= {one.market.name: one for one in markets if one.market.name}
         by_text |= {one.name: one for one in markets}
-        return _Directory(markets, by_text, next((key for key, one in found.items() if one is None), None))
+        return _Directory(markets, by_text, [key for key, one in found.items() if one is None])
 
     def _listed(self, known: _Market, now_ms: int) -> Listed:
         marks = (self._prices.marks.get(key) for key in known.prices)

@@ -84,6 +84,9 @@ export class Client {
   readonly #core: Core;
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #refusals = new Map<string, ServerError>();
+  /** What is still to be done: what follows from a callback comes after what led to it. */
+  #toDo: Action[] = [];
+  #isDoing = false;
   #socket: SocketLike | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -94,7 +97,7 @@ export class Client {
     this.#WebSocket = found;
     this.#on = on;
     this.token = token;
-    this.#core = new Core({ token: () => (typeof this.token === "function" ? this.token() : this.token) });
+    this.#core = new Core({ token: () => this.#newestToken() });
   }
 
   /** The server's first message on this connection; null before it came. */
@@ -107,8 +110,10 @@ export class Client {
     this.#do(this.#core.start(performance.now()));
   }
 
-  /** Disconnect for good. */
+  /** Disconnect for good. Nothing is told after it but that it ended, also where a callback calls it. */
   stop(): void {
+    this.#toDo = [];
+    this.#close();
     this.#do(this.#core.stop());
   }
 
@@ -138,26 +143,42 @@ export class Client {
     this.#listeners.set(name, listeners);
     const listener: Listener = { intervalMs, tell: onChange as Listener["tell"] };
     listeners.add(listener);
-    const shortest = Math.min(...[...listeners].map((one) => one.intervalMs));
     const refusal = this.#refusals.get(name);
     const held = this.#core.held(channel, key);
-    if (refusal) listener.tell(refused(refusal));
-    else {
-      this.#core.subscribe(performance.now(), channel, [key], shortest);
-      if (held) listener.tell(standing(held));
-    }
+    if (!refusal) this.#core.subscribe(performance.now(), channel, [key], shortest(listeners));
     this.#wait();
+    if (refusal) guarded(() => listener.tell(refused(refusal)));
+    else if (held) guarded(() => listener.tell(standing(held)));
     return () => {
-      if (!listeners.delete(listener) || listeners.size) return;
-      this.#listeners.delete(name);
-      this.#refusals.delete(name);
-      this.#core.unsubscribe(performance.now(), channel, [key]);
+      if (!listeners.delete(listener)) return;
+      if (!listeners.size) {
+        this.#listeners.delete(name);
+        this.#refusals.delete(name);
+        this.#core.unsubscribe(performance.now(), channel, [key]);
+      } else if (!this.#refusals.has(name))
+        // Those who stay are not to be told at the pace of who left.
+        this.#core.subscribe(performance.now(), channel, [key], shortest(listeners));
       this.#wait();
     };
   }
 
+  #newestToken(): string | null {
+    const { token } = this;
+    if (typeof token !== "function") return token;
+    try {
+      return token();
+    } catch (error) {
+      report(error);
+      return null;
+    }
+  }
+
   #do(actions: readonly Action[]): void {
-    for (const action of actions) this.#doOne(action);
+    this.#toDo.push(...actions);
+    if (this.#isDoing) return;
+    this.#isDoing = true;
+    for (let action = this.#toDo.shift(); action; action = this.#toDo.shift()) this.#doOne(action);
+    this.#isDoing = false;
     this.#wait();
   }
 
@@ -166,43 +187,57 @@ export class Client {
       case "connect":
         return this.#open();
       case "send":
-        return this.#socket?.send(action.text);
+        return guarded(() => this.#socket?.send(action.text));
       case "disconnect":
         return this.#close();
       case "status":
-        return this.#on.onState?.({ ...action, retryAtMs: Date.now() + action.retryInMs });
+        return guarded(() => this.#on.onState?.({ ...action, retryAtMs: Date.now() + action.retryInMs }));
       case "heard":
         return this.#heard(action.message);
       case "changed":
         return this.#changed(nameOf(action.channel, action.key), action.held);
       case "gap":
-        return this.#on.onGap?.(action.channel, action.key);
+        return guarded(() => this.#on.onGap?.(action.channel, action.key));
       case "refused":
         for (const key of action.keys) this.#refused(nameOf(action.channel, key), action.error);
     }
   }
 
   #heard(message: ServerMessage): void {
-    this.#on.onMessage?.(message);
-    if (message.type === "hello") this.#on.onHello?.(message);
-    if (message.type === "heartbeat") this.#on.onHeartbeat?.(message);
+    guarded(() => this.#on.onMessage?.(message));
+    if (message.type === "hello") guarded(() => this.#on.onHello?.(message));
+    if (message.type === "heartbeat") guarded(() => this.#on.onHeartbeat?.(message));
   }
 
   #changed(name: string, held: Held): void {
     this.#refusals.delete(name);
-    for (const { tell } of this.#listeners.get(name) ?? []) tell(standing(held));
+    this.#tell(name, standing(held));
   }
 
   #refused(name: string, error: ServerError): void {
     this.#refusals.set(name, error);
-    for (const { tell } of this.#listeners.get(name) ?? []) tell(refused(error));
+    this.#tell(name, refused(error));
+  }
+
+  /** Tell the listeners of now: one that comes meanwhile is told by `subscribe`, and one that left is told no more. */
+  #tell(name: string, change: Change<Channel>): void {
+    const listeners = this.#listeners.get(name);
+    for (const listener of [...(listeners ?? [])])
+      if (listeners?.has(listener)) guarded(() => listener.tell(change));
   }
 
   #open(): void {
-    const socket = (this.#socket = new this.#WebSocket(this.#url, SUBPROTOCOL));
+    let socket: SocketLike;
+    try {
+      this.#socket = socket = new this.#WebSocket(this.#url, SUBPROTOCOL);
+    } catch (error) {
+      report(error);
+      return this.#do(this.#core.lost(performance.now(), "no socket could be made"));
+    }
     socket.onmessage = ({ data }: { data: string }) => {
-      this.#on.onFrame?.(data);
-      this.#do(this.#core.receive(performance.now(), data));
+      guarded(() => this.#on.onFrame?.(data));
+      // It may have been left meanwhile.
+      if (this.#socket === socket) this.#do(this.#core.receive(performance.now(), data));
     };
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
       this.#socket = null;
@@ -216,7 +251,7 @@ export class Client {
     this.#socket = null;
     if (!socket) return;
     socket.onmessage = socket.onclose = null;
-    if (socket.readyState <= 1) socket.close(1000);
+    if (socket.readyState <= 1) guarded(() => socket.close(1000));
   }
 
   /** Wake the core when something is due. */
@@ -226,6 +261,26 @@ export class Client {
     if (inMs === Infinity) return;
     this.#timer = setTimeout(() => this.#do(this.#core.tick(performance.now())), Math.max(0, Math.ceil(inMs)));
   }
+}
+
+/** Call what others brought; whatever it throws, everything else has its turn. */
+function guarded(call: () => unknown): void {
+  try {
+    call();
+  } catch (error) {
+    report(error);
+  }
+}
+
+/** Throw where nobody waits for it: browsers and Node report it as what an event's handler throws. */
+function report(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}
+
+function shortest(listeners: ReadonlySet<Listener>): number {
+  return Math.min(...[...listeners].map(({ intervalMs }) => intervalMs));
 }
 
 function standing({ data, epoch, seq }: Held): Change<Channel> {

@@ -33,6 +33,7 @@ from models.subtotals import Subtotals
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.account_rows import alerts_body, engine_body
 from tests.support.api import metric, serving, serving_admin
+from tests.support.contract import validate_rest
 from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.ledger import inputs
 from tests.support.rest import NOW_MS, account_key, mark_body, market_body, position_body
@@ -222,6 +223,67 @@ async def test_a_row_beside_others_is_passed_over_in_every_list_and_search(table
     assert {200} == {status for status, _ in after.values()}
     for path, (_, said) in after.items():
         assert parts_without(before[path][1], name) == parts_without(said, name), path
+
+
+# How many rows each list lacks, of a table of which one row cannot be read.
+LACKING = [
+    (VALUATIONS, OTHER, "/v1/accounts", 1),
+    (VALUATIONS, OTHER, "/v1/accounts?limit=1&sort=address", 0),
+    # Whose it is, and what it comes to, is not known.
+    (VALUATIONS, OTHER, f"/v1/accounts?owner=0x{'9' * 40}", 1),
+    (VALUATIONS, OTHER, "/v1/accounts?status=valued&deployment=main", 1),
+    (VALUATIONS, OTHER, "/v1/accounts?min_notional=1&limit=1", 1),
+    (VALUATIONS, OTHER, "/v1/accounts?status=unreadable", 1),
+    (VALUATIONS, OTHER, "/v1/accounts?deployment=side", 0),
+    (VALUATIONS, OTHER, "/v1/positions", 1),
+    (VALUATIONS, OTHER, "/v1/positions?symbol_id=1", 1),
+    (VALUATIONS, OTHER, "/v1/positions?deployment=side", 0),
+    (VALUATIONS, OTHER, f"/v1/positions?account={HELD}", 0),
+    (ALERTS, OTHER, "/v1/alerts", 1),
+    (ALERTS, OTHER, "/v1/alerts?on=true&limit=1", 1),
+    (ALERTS, OTHER, "/v1/alerts?deployment=side", 0),
+    (ALERTS, OTHER, f"/v1/alerts?account={HELD}", 0),
+    (POSITION_STATES, OTHER, "/v1/position-states", 1),
+    (POSITION_STATES, OTHER, "/v1/position-states?quote_id=1", 1),
+    (POSITION_STATES, OTHER, "/v1/position-states?deployment=side", 0),
+    (MARKS, "binance-futures:ETHUSDT", "/v1/marks", 1),
+    (MARKS, "binance-futures:ETHUSDT", "/v1/marks?limit=1", 0),
+    (MARKS, "binance-futures:ETHUSDT", "/v1/marks?source=other", 0),
+    (MARKS, "binance-futures:ETHUSDT", "/v1/funding", 1),
+    (MARKETS, "main:2", "/v1/markets", 1),
+    (MARKETS, "main:2", "/v1/markets?deployment=side", 0),
+    (MARKETS, "main:2", "/v1/funding?deployment=main", 1),
+    (MARKETS, "main:2", "/v1/funding?deployment=side", 0),
+    (INSTRUMENTS, "binance-futures:ETHUSDT", "/v1/funding", 1),
+    (SUBTOTALS, "side", "/v1/totals", 1),
+    (SUBTOTALS, "side", "/v1/totals?deployment=main", 0),
+]
+
+
+@pytest.mark.parametrize("kind", ["without columns", "no JSON"])
+@pytest.mark.parametrize(("table", "key", "path", "lacks"), LACKING)
+async def test_every_list_says_how_many_rows_it_lacks_until_they_are_read_again(
+    table: str, key: str, path: str, lacks: int, kind: str
+) -> None:
+    made = tables()
+    feeds = dict(zip(made.feeds.by_table(), made.all_feeds, strict=True))
+    whole = dict(feeds[table].rows)
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
+        corrupt(made, table, key, UNREADABLE[kind])
+        assert (200, lacks) == await _lacked(client, path)
+        assert (200, lacks) == await _lacked(client, path)
+
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
+        await _lacked(client, path)
+        feeds[table].put_rows([(row_key, whole[row_key]) for row_key in whole])
+        assert (200, 0) == await _lacked(client, path)
+
+
+async def _lacked(client: Client, path: str) -> tuple[int, int]:
+    async with client.get(path) as response:
+        body = orjson.loads(await response.read())
+        validate_rest(path, response.status, body)
+        return response.status, body["unreadable"]
 
 
 @pytest.mark.parametrize("table", ELSEWHERE)

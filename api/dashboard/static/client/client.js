@@ -17,6 +17,9 @@ export class Client {
     #core;
     #listeners = new Map();
     #refusals = new Map();
+    /** What is still to be done: what follows from a callback comes after what led to it. */
+    #toDo = [];
+    #isDoing = false;
     #socket = null;
     #timer;
     constructor(url, { token = null, ...on } = {}) {
@@ -27,7 +30,7 @@ export class Client {
         this.#WebSocket = found;
         this.#on = on;
         this.token = token;
-        this.#core = new Core({ token: () => (typeof this.token === "function" ? this.token() : this.token) });
+        this.#core = new Core({ token: () => this.#newestToken() });
     }
     /** The server's first message on this connection; null before it came. */
     get hello() {
@@ -37,8 +40,10 @@ export class Client {
     start() {
         this.#do(this.#core.start(performance.now()));
     }
-    /** Disconnect for good. */
+    /** Disconnect for good. Nothing is told after it but that it ended, also where a callback calls it. */
     stop() {
+        this.#toDo = [];
+        this.#close();
         this.#do(this.#core.stop());
     }
     /** Try at once what is being waited for, because the network is back or somebody asks. */
@@ -60,29 +65,49 @@ export class Client {
         this.#listeners.set(name, listeners);
         const listener = { intervalMs, tell: onChange };
         listeners.add(listener);
-        const shortest = Math.min(...[...listeners].map((one) => one.intervalMs));
         const refusal = this.#refusals.get(name);
         const held = this.#core.held(channel, key);
-        if (refusal)
-            listener.tell(refused(refusal));
-        else {
-            this.#core.subscribe(performance.now(), channel, [key], shortest);
-            if (held)
-                listener.tell(standing(held));
-        }
+        if (!refusal)
+            this.#core.subscribe(performance.now(), channel, [key], shortest(listeners));
         this.#wait();
+        if (refusal)
+            guarded(() => listener.tell(refused(refusal)));
+        else if (held)
+            guarded(() => listener.tell(standing(held)));
         return () => {
-            if (!listeners.delete(listener) || listeners.size)
+            if (!listeners.delete(listener))
                 return;
-            this.#listeners.delete(name);
-            this.#refusals.delete(name);
-            this.#core.unsubscribe(performance.now(), channel, [key]);
+            if (!listeners.size) {
+                this.#listeners.delete(name);
+                this.#refusals.delete(name);
+                this.#core.unsubscribe(performance.now(), channel, [key]);
+            }
+            else if (!this.#refusals.has(name))
+                // Those who stay are not to be told at the pace of who left.
+                this.#core.subscribe(performance.now(), channel, [key], shortest(listeners));
             this.#wait();
         };
     }
+    #newestToken() {
+        const { token } = this;
+        if (typeof token !== "function")
+            return token;
+        try {
+            return token();
+        }
+        catch (error) {
+            report(error);
+            return null;
+        }
+    }
     #do(actions) {
-        for (const action of actions)
+        this.#toDo.push(...actions);
+        if (this.#isDoing)
+            return;
+        this.#isDoing = true;
+        for (let action = this.#toDo.shift(); action; action = this.#toDo.shift())
             this.#doOne(action);
+        this.#isDoing = false;
         this.#wait();
     }
     #doOne(action) {
@@ -90,44 +115,58 @@ export class Client {
             case "connect":
                 return this.#open();
             case "send":
-                return this.#socket?.send(action.text);
+                return guarded(() => this.#socket?.send(action.text));
             case "disconnect":
                 return this.#close();
             case "status":
-                return this.#on.onState?.({ ...action, retryAtMs: Date.now() + action.retryInMs });
+                return guarded(() => this.#on.onState?.({ ...action, retryAtMs: Date.now() + action.retryInMs }));
             case "heard":
                 return this.#heard(action.message);
             case "changed":
                 return this.#changed(nameOf(action.channel, action.key), action.held);
             case "gap":
-                return this.#on.onGap?.(action.channel, action.key);
+                return guarded(() => this.#on.onGap?.(action.channel, action.key));
             case "refused":
                 for (const key of action.keys)
                     this.#refused(nameOf(action.channel, key), action.error);
         }
     }
     #heard(message) {
-        this.#on.onMessage?.(message);
+        guarded(() => this.#on.onMessage?.(message));
         if (message.type === "hello")
-            this.#on.onHello?.(message);
+            guarded(() => this.#on.onHello?.(message));
         if (message.type === "heartbeat")
-            this.#on.onHeartbeat?.(message);
+            guarded(() => this.#on.onHeartbeat?.(message));
     }
     #changed(name, held) {
         this.#refusals.delete(name);
-        for (const { tell } of this.#listeners.get(name) ?? [])
-            tell(standing(held));
+        this.#tell(name, standing(held));
     }
     #refused(name, error) {
         this.#refusals.set(name, error);
-        for (const { tell } of this.#listeners.get(name) ?? [])
-            tell(refused(error));
+        this.#tell(name, refused(error));
+    }
+    /** Tell the listeners of now: one that comes meanwhile is told by `subscribe`, and one that left is told no more. */
+    #tell(name, change) {
+        const listeners = this.#listeners.get(name);
+        for (const listener of [...(listeners ?? [])])
+            if (listeners?.has(listener))
+                guarded(() => listener.tell(change));
     }
     #open() {
-        const socket = (this.#socket = new this.#WebSocket(this.#url, SUBPROTOCOL));
+        let socket;
+        try {
+            this.#socket = socket = new this.#WebSocket(this.#url, SUBPROTOCOL);
+        }
+        catch (error) {
+            report(error);
+            return this.#do(this.#core.lost(performance.now(), "no socket could be made"));
+        }
         socket.onmessage = ({ data }) => {
-            this.#on.onFrame?.(data);
-            this.#do(this.#core.receive(performance.now(), data));
+            guarded(() => this.#on.onFrame?.(data));
+            // It may have been left meanwhile.
+            if (this.#socket === socket)
+                this.#do(this.#core.receive(performance.now(), data));
         };
         socket.onclose = ({ code, reason }) => {
             this.#socket = null;
@@ -142,7 +181,7 @@ export class Client {
             return;
         socket.onmessage = socket.onclose = null;
         if (socket.readyState <= 1)
-            socket.close(1000);
+            guarded(() => socket.close(1000));
     }
     /** Wake the core when something is due. */
     #wait() {
@@ -152,6 +191,24 @@ export class Client {
             return;
         this.#timer = setTimeout(() => this.#do(this.#core.tick(performance.now())), Math.max(0, Math.ceil(inMs)));
     }
+}
+/** Call what others brought; whatever it throws, everything else has its turn. */
+function guarded(call) {
+    try {
+        call();
+    }
+    catch (error) {
+        report(error);
+    }
+}
+/** Throw where nobody waits for it: browsers and Node report it as what an event's handler throws. */
+function report(error) {
+    queueMicrotask(() => {
+        throw error;
+    });
+}
+function shortest(listeners) {
+    return Math.min(...[...listeners].map(({ intervalMs }) => intervalMs));
 }
 function standing({ data, epoch, seq }) {
     return { data: data, epoch, seq, error: null };

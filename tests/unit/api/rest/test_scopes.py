@@ -93,6 +93,16 @@ async def test_lists_leave_out_what_is_out_of_scope(path: str, readers: int) -> 
     assert readers == len({item["account"] for item in every.body["items"]})
 
 
+@pytest.mark.parametrize("path", ["/v1/accounts?status=valued", "/v1/positions", "/v1/alerts", "/v1/position-states"])
+async def test_lists_count_no_row_out_of_scope_that_cannot_be_read(path: str) -> None:
+    tables = told_tables()
+    for feed in (tables.valuations, tables.alerts, tables.position_states):
+        feed.put(NOT_MINE, 10**6, {})
+    async with serving(tables, settings_with_tokens()) as client:
+        assert 0 == (await get(client, path, bearer(MINE))).body["unreadable"]
+        assert 1 == (await get(client, path, bearer("main:*"))).body["unreadable"]
+
+
 async def test_sums_need_all_accounts_of_their_deployment() -> None:
     tables = FakeTables("main")
     tables.valuations.put(MINE, 1, valuation_body())

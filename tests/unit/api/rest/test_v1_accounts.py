@@ -184,7 +184,7 @@ async def test_items_of_the_list_are_figures_without_positions() -> None:
     async with serving(tables_of(valuation_body())) as client:
         answer = await get(client, "/v1/accounts")
 
-    assert {"items": [figures_view(account_key(0), valuation_body())]} == answer.body
+    assert {"items": [figures_view(account_key(0), valuation_body())], "unreadable": 0} == answer.body
 
 
 @pytest.mark.parametrize(

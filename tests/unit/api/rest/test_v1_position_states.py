@@ -100,7 +100,7 @@ async def test_states_of_all_accounts_say_whose_they_are() -> None:
         answer = await get(client, f"/v1/position-states?account={KEY}")
 
     state = position_states_view(KEY, engine_body(*STATES[KEY]))["states"]["c"]
-    assert {"items": [{"account": KEY, "deployment": "main", **state}]} == answer.body
+    assert {"items": [{"account": KEY, "deployment": "main", **state}], "unreadable": 0} == answer.body
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 1000])

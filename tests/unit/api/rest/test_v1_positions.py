@@ -50,7 +50,8 @@ async def test_positions_are_those_of_the_accounts_and_say_whose_they_are() -> N
 
     body = valuation_body(positions=[position_body(quote=5, symbol=3)])
     place = {"account": account_key(2), "deployment": "main"}
-    assert {"items": [{**place, **positions_view(account_key(2), body)["positions"]["5"]}]} == answer.body
+    item = {**place, **positions_view(account_key(2), body)["positions"]["5"]}
+    assert {"items": [item], "unreadable": 0} == answer.body
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 1000])

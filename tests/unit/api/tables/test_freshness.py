@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.http.keys import OVERLOAD
+from api.http.keys import FRESHNESS, OVERLOAD
 from models.freshness import SETTLE_MS
 from models.heartbeats import (
     HISTORY_KEY,
@@ -21,16 +21,22 @@ from models.heartbeats import (
     worker_key,
 )
 from models.ids import account_key
+from models.ledger.ledger_account import LedgerAccount
+from models.ledger.ledger_valuation import value_account
 from models.symmio.markets import Market, encode_market
 from streams.kafka.partitions import partition_of
 from streams.replicas.heartbeat_reader import Heartbeats
-from streams.settings import ApiSettings, TopicSettings
+from streams.settings import ApiSettings, PriceRef, TopicSettings
+from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
+from streams.settings.prices.bitfinex_source import BitfinexSource
 from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
 from tests.support.contract import validate_rest
 from tests.support.feed import FakeTables, empty_account_body, valuation_body
+from tests.support.ledger import holdings, inputs, position, wallet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from aiohttp import web
     from aiohttp.test_utils import TestClient
@@ -315,6 +321,104 @@ async def test_bounds_are_settings(world: World) -> None:
         _, said = await _get(client, "/v1/status")
 
         assert ("fresh", 30_000) == (said["parts"][OWN_WORKER]["state"], said["parts"][OWN_WORKER]["bound_ms"])
+
+
+DESK_ACCOUNT = "desk:u1"
+# It holds BTC, and a wallet in UST beside.
+DESK_PRICES = {"tBTCUSD": "60000", "tUSTUSD": "1"}
+DESK_SOURCES = {"tBTCUSD": "coins", "tUSTUSD": "stables"}
+
+
+class Desk:
+    """A ledger beside, of which nobody asks; each of its marks comes from a source of its own."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.world.tables.follow("desk")
+        sources: dict[str, tuple[PriceRef, ...]] = {
+            market: (PriceRef(source=source, symbol=market),) for market, source in DESK_SOURCES.items()
+        }
+        desk = LedgerDeploymentSettings(markets=sources)
+        self.settings = api_settings("main")
+        self.settings = self.settings.model_copy(
+            update={
+                "deployments": {**self.settings.deployments, "desk": desk},
+                "sources": {source: BitfinexSource(tickers=(market,)) for market, source in DESK_SOURCES.items()},
+            }
+        )
+        self.version = 0
+        self.live(1)
+
+    def live(self, seconds: int, *, without: str = "") -> None:
+        """Let time pass, in which each source but that of one market says a price every second."""
+        for _ in range(seconds):
+            self.world.live(1_000)
+            self.version += 1
+            for market in DESK_PRICES.keys() - {without}:
+                source, now_ms = DESK_SOURCES[market], self.world.now_ms
+                self.world.heartbeats.take(prices_key(source), PricesBeat("host:6", now_ms, now_ms), now_ms)
+                self.world.tables.marks.put(f"{source}:{market}", self.version, _mark(now_ms, self.version))
+
+    def hold(self) -> None:
+        """Let an account of the ledger be valued."""
+        held = holdings(wallet("1000"), wallet("500", "UST"), position("0.2", "150"))
+        now = inputs(DESK_PRICES, paths={"UST": ["tUSTUSD"]})
+        account = LedgerAccount(applied=(0, -1), version=1, heard=1, holdings=held)
+        body = {**value_account(account, 1, now, unsupported=False).body, "as_of_ms": self.world.now_ms}
+        self.world.tables.valuations.put(DESK_ACCOUNT, 1, body)
+
+    def serving(self) -> AbstractAsyncContextManager[Client]:
+        return serving(self.world.tables, self.settings, heartbeats=self.world.heartbeats, clock_ms=self.world.clock_ms)
+
+
+@pytest.mark.parametrize("market", DESK_PRICES)
+@pytest.mark.parametrize("is_held_first", [True, False])
+async def test_a_silent_market_that_an_account_alone_names_is_said_whoever_asks(
+    market: str,
+    is_held_first: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    desk = Desk()
+    if is_held_first:
+        desk.hold()
+    async with desk.serving() as client:
+        assert 200 == (await _get(client, "/readyz"))[0]
+        if not is_held_first:
+            desk.hold()
+        desk.live(1)
+        assert 200 == (await _get(client, "/readyz"))[0]
+
+        desk.live(8, without=market)
+        status, ready = await _get(client, "/readyz")
+        assert (503, True) == (status, any(DESK_SOURCES[market] in reason for reason in ready["reasons"])), ready
+        _, account = await _get(client, f"/v1/accounts/{DESK_ACCOUNT}")
+        assert ["prices"] == account["stale_because"]
+        why = client.app[FRESHNESS].why_old("desk")
+        assert why is not None
+        assert DESK_SOURCES[market] in why
+        assert client.app[FRESHNESS].why_old("main") is None
+
+        desk.live(SETTLE_MS // 1_000 + 1)
+        assert 200 == (await _get(client, "/readyz"))[0]
+        assert "stale_because" not in (await _get(client, f"/v1/accounts/{DESK_ACCOUNT}"))[1]
+
+
+async def test_a_silent_market_that_no_account_names_makes_nothing_old() -> None:
+    desk = Desk()
+    async with desk.serving() as client:
+        desk.live(8, without="tUSTUSD")
+
+        assert 200 == (await _get(client, "/readyz"))[0]
+        assert client.app[FRESHNESS].why_old("desk") is None
+
+
+async def test_a_row_that_cannot_be_read_hides_no_market_that_another_names() -> None:
+    desk = Desk()
+    desk.world.tables.valuations.put_rows([(b"desk:u0", b"no row at all, whatever it was")])
+    desk.hold()
+    async with desk.serving() as client:
+        desk.live(8, without="tBTCUSD")
+
+        assert 503 == (await _get(client, "/readyz"))[0]
 
 
 def test_a_word_of_before_does_not_take_the_place_of_a_newer_one() -> None:

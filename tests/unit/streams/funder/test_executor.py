@@ -207,6 +207,20 @@ async def test_what_left_the_chain_and_was_not_charged_again_is_missed_with_its_
     assert {1: said, 2: said} == outcomes(bench, ALICE)[-1].missed
 
 
+async def test_what_was_found_while_the_window_was_open_stands_when_a_charge_is_looked_at_again_after_it() -> None:
+    bench = Bench()
+    bench.tables.held = {ALICE: [position(1), position(2), position(5)]}
+    bench.refused, bench.free = {2: "the quote is cursed"}, {5}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE))
+        bench.chain.now_s = 5_101
+        # Its receipt came late, and the transaction had been taken as lost.
+        bench.executor.unmined(sent(ALICE, left_block=None, quote_ids=(1,)))
+        await eventually(lambda: len(outcomes(bench, ALICE)) == 2)
+    for outcome in outcomes(bench, ALICE):
+        assert ((5,), {2: "the quote is cursed"}) == (outcome.free, outcome.culprits)
+
+
 async def test_an_account_without_an_outcome_after_its_window_is_not_accounted_for() -> None:
     bench = Bench()
     async with running(bench):

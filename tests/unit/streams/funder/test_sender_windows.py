@@ -242,6 +242,26 @@ async def test_whoever_comes_next_hands_out_no_charge_whose_signature_has_expire
         assert one.journal.newest[7].cancels
 
 
+async def test_whoever_comes_next_hands_out_no_charge_that_the_contract_would_refuse_by_now() -> None:
+    async with bench() as one:
+        one.chain.is_down = True
+        one.chain.refusals = ["the signature is not of this state"]
+        await one.sender.start([record(7)])
+        one.chain.is_down = False
+        await eventually(lambda: one.chain.taken != [])
+        assert not any(bytes(fields_of(raw)["data"]) for raw in one.chain.taken)
+        one.chain.mine(one.journal.newest[7].cancels[0])
+        await eventually(lambda: one.journal.newest[7].state == State.CANCELLED)
+
+
+async def test_whoever_comes_next_takes_nothing_back_that_a_pool_has_since_it_would_be_refused_beside_itself() -> None:
+    async with bench() as one:
+        one.chain.refusals, one.chain.pooled = ["the epoch is paid"], {record(7).hashes[0]}
+        await one.sender.start([record(7)])
+        await eventually(lambda: one.chain.taken != [])
+        assert ({record(7).raw}, 1) == ({*one.chain.taken}, len(one.chain.refusals))
+
+
 async def test_a_charge_waits_while_endpoints_differ_about_its_market() -> None:
     async with bench() as one:
         one.chain.unsure = frozenset({5})

@@ -290,3 +290,18 @@ def test_an_hour_that_changes_while_it_is_being_said_is_said_again(world: World)
     assert [9] == [bar.upnl.close for _, bar in again]
     world.store.said(again)
     assert [] == world.store.unsaid_hours(NOW_S + 1, 10)
+
+
+@pytest.mark.parametrize("key", [b"", b"\xff", b"main:\xff", b"main", TOTALS + b"\xff"])
+def test_a_record_under_a_key_that_nothing_shown_has_is_passed_over(tmp_path: Path, key: bytes) -> None:
+    world = World(tmp_path / "bars.sqlite")
+    world.shown(1, 0)
+    with pytest.raises(BadRow, match="expected a row of valuations or of totals"):
+        world.shown(2, 1, key=key)
+    world.shown(3, 2)
+    world.keeper.commit(NOW_S)
+
+    assert 3 == world.keeper.next_offset(0)
+    bars = world.store.bars(ALICE.decode(), SECOND_S, (NOW_S, NOW_S + 10), 10)
+    assert [1, 3] == [bar.upnl.close for bar in bars]
+    world.store.close()

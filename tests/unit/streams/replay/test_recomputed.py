@@ -278,3 +278,11 @@ async def test_what_the_first_valuation_is_wrong_about_the_second_one_finds(
     assert {"positions.upnl (valued a second time)", "upnl (valued a second time)"} <= {
         one.name for one in report.differences
     }
+
+
+async def test_a_row_under_a_key_that_no_account_has_is_not_comparable_and_leaves_the_others(golden: Story) -> None:
+    report = await check(golden, last={**golden.last, b"\xff": next(iter(golden.last.values()))})
+
+    assert [] == report.differences
+    assert {"under a key that no account has": 1} == dict(report.not_comparable)
+    assert len(golden.last) == report.same

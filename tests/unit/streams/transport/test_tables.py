@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from prometheus_client import REGISTRY
 
 from models.codec import decode_order, encode_body, encode_row
+from models.engine.board import InputBoard
 from models.engine.step import RowId, Stage, Step, Write
-from models.engine.tables import ACCOUNTS, MARKS, QUOTE_HISTORY, TABLES, WATERMARKS
+from models.engine.tables import (
+    ACCOUNTS,
+    ALERTS,
+    MARKS,
+    POSITION_STATES,
+    QUOTE_HISTORY,
+    SUBTOTALS,
+    TABLES,
+    WATERMARKS,
+)
+from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from streams.settings import Settings
@@ -18,6 +30,7 @@ from streams.transport.publisher import RecordTooLarge
 from streams.transport.stores import MemoryStore
 from streams.transport.tables import Rows
 from streams.transport.terms import NotOwner, Superseded, Terms
+from streams.valuing.engines import Engines
 from tests.support.eventually import eventually
 from tests.support.fetched import Fetched
 
@@ -123,6 +136,39 @@ def test_a_row_of_our_own_term_or_none_is_not_written_again(world: World) -> Non
     world.rows.restate(MARKS, 3, KEY)
 
     assert [] == world.publisher.sent
+
+
+FOREIGN = {
+    ACCOUNTS: (b"\xff", b"main:\xff", b"main", b":0xa", b""),
+    WATERMARKS: (b"main:x", b"main", b"3"),
+    POSITION_STATES: (b"\xff", b"main"),
+    ALERTS: (b"\xff", b"main"),
+    SUBTOTALS: (b"main:0xa", b"hedger:main:3", b"other:main:0xa:3", b"\xff"),
+}
+
+
+@pytest.mark.parametrize("table", FOREIGN)
+def test_a_row_under_a_key_that_its_table_cannot_have_is_noted_and_handed_to_nobody(world: World, table: str) -> None:
+    own = {ACCOUNTS: KEY, WATERMARKS: b"main:3", SUBTOTALS: b"hedger:main:0xa:3"}.get(table, KEY)
+    row = encode_row(1, 1, {})
+    world.stores[table].restore(3, [Fetched(key, row) for key in (*FOREIGN[table], own)])
+    labels = {"table": table}
+    before = REGISTRY.get_sample_value("tidemark_unreadable_rows_total", labels) or 0
+
+    assert [(own, row)] == list(world.rows.items(table, 3))
+    assert [(own, row)] == list(world.rows.items(table, 3))
+    assert len(FOREIGN[table]) == (REGISTRY.get_sample_value("tidemark_unreadable_rows_total", labels) or 0) - before
+
+
+async def test_a_worker_that_takes_over_rows_of_foreign_keys_has_the_engine_of_all_others(world: World) -> None:
+    for table, keys in FOREIGN.items():
+        world.stores[table].restore(3, [Fetched(key, encode_row(1, 1, {})) for key in keys])
+    watermark = encode_watermark(DeploymentWatermark(applied=(9, -1), head=7))
+    world.stores[WATERMARKS].restore(3, [Fetched(b"main:3", encode_row(1, 1, watermark))])
+    engines = Engines(SETTINGS, world.rows, world.terms, InputBoard(lambda _: None))
+    await engines.start(3)
+
+    assert [("main", 7)] == [(name, one.head) for name, one in engines[3].watermarks]
 
 
 def test_what_something_else_wrote_is_no_later_owner_s_and_our_row_is_written_again_behind_it(world: World) -> None:

@@ -51,6 +51,11 @@ def log() -> ListedLog:
         *stands(changelog_name(SETTINGS, ALERTS), ACCOUNT, encode_row(1, 2, body), None),
         *stands(changelog_name(SETTINGS, POSITION_STATES), ACCOUNT, encode_row(1, 2, body)),
         *stands(changelog_name(SETTINGS, QUOTE_HISTORY), ACCOUNT + b":17", encode_row(1, 2, body)),
+        # Nobody can take these keys apart.
+        LogRecord(9_000, EVENTS, 0, 3, b"\xff", b"nonsense"),
+        LogRecord(9_000, changelog_name(SETTINGS, ALERTS), 0, 2, b"\xff", encode_row(1, 2, body)),
+        LogRecord(9_000, changelog_name(SETTINGS, POSITION_STATES), 0, 1, b"golden", None),
+        LogRecord(9_000, changelog_name(SETTINGS, QUOTE_HISTORY), 0, 1, b"golden:\xff:17", encode_row(1, 2, body)),
         LogRecord(1, served, 0, 0, kept_key("calc", "golden"), encode_kept(calculated)),
         LogRecord(2, served, 0, 1, kept_key("funding", "golden"), encode_kept(funded)),
     ]

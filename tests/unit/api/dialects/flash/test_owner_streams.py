@@ -120,6 +120,43 @@ def test_nothing_is_sent_before_a_basket_is_known_and_it_is_sent_once_it_is() ->
     virtually(scene())
 
 
+def test_who_joins_while_a_basket_cannot_be_read_is_not_sent_the_one_of_before() -> None:
+    async def scene() -> None:
+        stage = Stage("SOL")
+        first, _ = stage.join(0.5)
+        await asyncio.sleep(1.2)
+        assert ["basket", "metrics", "metrics"] == kinds(first)
+        stage.frames.markets = None
+        stage.streams.basket_changed(OWNER.owner)
+        second, _ = stage.join(0.5)
+        await asyncio.sleep(5)
+        assert [] == kinds(second)
+        assert ["basket", "metrics", "metrics"] == kinds(first)
+        # The same basket is read again: who has it needs no other, and goes on.
+        stage.change("SOL")
+        await asyncio.sleep(1.2)
+        assert ["basket", "metrics", "metrics"] == kinds(second)
+        assert ["basket", *["metrics"] * 4] == kinds(first)
+
+    virtually(scene())
+
+
+def test_a_basket_that_cannot_be_read_for_a_while_is_sent_anew_where_it_is_another_by_then() -> None:
+    async def scene() -> None:
+        stage = Stage("SOL")
+        wire, _ = stage.join(0.5)
+        await asyncio.sleep(0.7)
+        stage.frames.markets = None
+        stage.streams.basket_changed(OWNER.owner)
+        await asyncio.sleep(2)
+        stage.change("BTC")
+        await asyncio.sleep(0.7)
+        assert ["basket", "metrics", "basket", "metrics"] == kinds(wire)
+        assert ["BTC"] == list(heard(wire)[-1]["data"])
+
+    virtually(scene())
+
+
 def test_an_owner_without_a_basket_has_one_frame_and_no_metrics_until_there_is_one() -> None:
     async def scene() -> None:
         stage = Stage()

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from models.instants import ns_text
+from models.heartbeats import ChainBeat, WorkerBeat, chain_key, worker_key
+from models.instants import ns_text, rfc3339
 from models.money import E18
 from models.prices import Mark, encode_mark
 from streams.settings import SourceSettings
+from streams.settings.flash.flash_settings import FlashSettings
+from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.api import api_settings
 from tests.support.feed import HEAD_TIME_S, FakeFeed, FakeTables, unsupported_body
 from tests.support.native import START_MS, NativeServer
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from models.row_bodies import MarkBody
+    from streams.settings import Settings
     from tests.support.native import Line
     from tests.support.virtual_loop import VirtualLoop
 
@@ -28,13 +32,16 @@ FRESH_MS = SourceSettings().silent_after_ms
 
 
 def with_server(
-    test: Callable[[NativeServer, FakeTables], Coroutine[Any, Any, None]], made: Callable[[], FakeTables] | None = None
+    test: Callable[[NativeServer, FakeTables], Coroutine[Any, Any, None]],
+    made: Callable[[], FakeTables] | None = None,
+    settings: Settings | None = None,
 ) -> None:
     """Run a test in virtual time."""
+    settings = api_settings("main", "other") if settings is None else settings
 
     async def run() -> None:
         tables = FakeTables("main") if made is None else made()
-        await test(NativeServer(api_settings("main", "other"), tables), tables)
+        await test(NativeServer(settings, tables), tables)
 
     run_in_no_time(run())
 
@@ -68,7 +75,9 @@ def test_a_heartbeat_says_how_late_everything_is() -> None:
         followed = {
             "status": "followed",
             "head": 120,
+            "head_time": rfc3339(HEAD_TIME_S * 1000),
             "head_time_ns": ns_text(HEAD_TIME_S * 1000),
+            "final": 56,
             "folded_head": 120,
         }
         assert {
@@ -154,9 +163,42 @@ def test_a_deployment_that_became_unsupported_is_said_to_be() -> None:
             tables.deployments.put("main", 2, unsupported_body())
             said = await next_heartbeat(line)
 
-        assert "unsupported" == said["deployments"]["main"]["status"]
+        main = said["deployments"]["main"]
+        assert ("unsupported", 110) == (main["status"], main["unsupported_since"])
 
     with_server(test)
+
+
+def test_a_deployment_whose_accounts_records_name_is_followed_as_long_as_who_folds_it_speaks() -> None:
+    deployments = {"desk": LedgerDeploymentSettings(), "flash": FlashSettings()}
+    settings = api_settings("main").model_copy(update={"deployments": deployments})
+
+    async def test(server: NativeServer, _: FakeTables) -> None:
+        partitions = range(settings.topics.partitions)
+
+        def beat(chain_ms: int, workers_ms: int) -> None:
+            beats: dict[str, Any] = {
+                worker_key(one): WorkerBeat("w", workers_ms, workers_ms, 0, 1) for one in partitions
+            }
+            beats[chain_key("flash")] = ChainBeat("i", chain_ms, chain_ms, 7, chain_ms // 1_000)
+            for name, one in beats.items():
+                server.heartbeats.take(name, one, one.at_ms)
+
+        async with server.client() as line:
+            beat(START_MS, START_MS)
+            said = [(await next_heartbeat(line))["deployments"]]
+            beat(START_MS, START_MS + 10_000)
+            said += [(await line.heard(HEARTBEAT_S))[-1]["deployments"]]
+            said += [(await line.heard(2 * HEARTBEAT_S))[-1]["deployments"]]
+
+        followed, stale = {"status": "followed"}, {"status": "stale"}
+        assert [
+            {"desk": followed, "flash": followed},
+            {"desk": followed, "flash": stale},
+            {"desk": stale, "flash": stale},
+        ] == said
+
+    with_server(test, settings=settings)
 
 
 def test_tables_that_are_still_being_read_are_said_to_be() -> None:

@@ -257,6 +257,8 @@ async def test_a_record_that_cannot_be_read_leaves_the_others() -> None:
     charged = FundingRecords()
     async with serving(FakeTables("main", "other"), SETTINGS, charged=charged) as client:
         charged.take(b"main:epoch:1", b"nonsense")
+        for foreign in (b"\xff", b"main:\xff", b"", b"main"):
+            charged.take(foreign, encode_record(frozen()))
         charged.take(record_key("main", frozen()), encode_record(frozen()))
         charged.take(record_key("gone", frozen()), encode_record(frozen()))
         assert ["main"] == [one["deployment"] for one in await items(client, "/v1/funding/epochs")]
