@@ -23,6 +23,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 JARS := .kafka/.fetched
 WEBJARS := api/assets/jars/.fetched
+CLASSES := .kafka/classes.jsa
 
 .PHONY: help
 help: ## Show this help
@@ -33,7 +34,7 @@ run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every
 	@exec $(BIN)/tidemark up $(ARGS)
 
 .PHONY: test
-test: $(DEV) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every test (ARGS="…": what pytest is told instead)
+test: $(DEV) $(JARS) $(WEBJARS) $(CLASSES) ## Set up whatever is missing, then run every test (ARGS="…": what pytest is told instead)
 	@PYTHON="$(PYTHON)" sh .ci/needs tests
 	@sh .ci/browser
 ifeq ($(strip $(ARGS)),)
@@ -172,6 +173,9 @@ $(DEV): requirements/dev.txt $(RUNTIME)
 $(JARS): tidemark/broker/pom.xml | $(RUNTIME)
 	$(BIN)/python -m tidemark.broker.jars .kafka/libs
 	@touch $@
+
+$(CLASSES): $(JARS) | $(DEV)
+	$(BIN)/python -m tests.support.class_archive $@
 
 $(WEBJARS): api/assets/pom.xml | $(RUNTIME)
 	$(BIN)/python -m tidemark.fetch_webjars
