@@ -7,10 +7,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
 # One file a claim; in_turn.py runs some of them in two checkouts.
 CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
-# Tests run two at a time, with a broker each. Those that kill processes or count delays run apart from all others, whose
-# work comes in bursts. Files come in the order of their names, not those with the most tests first: whole stacks at the
-# beginning, and at the end small tests, with which both cores are busy to the last.
-TWO := -n 2 --max-worker-restart=2 --dist loadfile
+# Tests run three at a time, with a broker each: they wait for a third of their time, and two of them would leave a quarter
+# of two cores unused. Files come in the order of their names, not those with the most tests first: whole stacks at the
+# beginning, and at the end small tests, with which all cores are busy to the last. Tests that kill processes or count
+# delays run apart from all others, whose work comes in bursts; few and long, they are shared out one by one.
+THREE := --durations=25 -n 3 --max-worker-restart=2
 APART := tests/acceptance tests/recovery
 
 # Where the machine says that no bytecode is kept, each of the thousands of processes that tests start would compile all
@@ -22,6 +23,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 JARS := .kafka/.fetched
 WEBJARS := api/assets/jars/.fetched
+CLASSES := .kafka/classes.jsa
 
 .PHONY: help
 help: ## Show this help
@@ -32,13 +34,13 @@ run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every
 	@exec $(BIN)/tidemark up $(ARGS)
 
 .PHONY: test
-test: $(DEV) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every test (ARGS="…": what pytest is told instead)
+test: $(DEV) $(JARS) $(WEBJARS) $(CLASSES) ## Set up whatever is missing, then run every test (ARGS="…": what pytest is told instead)
 	@PYTHON="$(PYTHON)" sh .ci/needs tests
 	@sh .ci/browser
 ifeq ($(strip $(ARGS)),)
 	@failed=0; \
-	$(BIN)/python -m pytest --durations=25 $(TWO) --no-loadscope-reorder $(addprefix --ignore=,$(APART)) || failed=1; \
-	$(BIN)/python -m pytest --durations=25 $(TWO) $(APART) || failed=1; \
+	$(BIN)/python -m pytest $(THREE) --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(APART)) || failed=1; \
+	$(BIN)/python -m pytest $(THREE) --dist worksteal $(APART) || failed=1; \
 	exit $$failed
 else
 	$(BIN)/python -m pytest $(ARGS)
@@ -171,6 +173,9 @@ $(DEV): requirements/dev.txt $(RUNTIME)
 $(JARS): tidemark/broker/pom.xml | $(RUNTIME)
 	$(BIN)/python -m tidemark.broker.jars .kafka/libs
 	@touch $@
+
+$(CLASSES): $(JARS) | $(DEV)
+	-$(BIN)/python -m tests.support.class_archive $@
 
 $(WEBJARS): api/assets/pom.xml | $(RUNTIME)
 	$(BIN)/python -m tidemark.fetch_webjars

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
 from streams.process.garbage import collect_rarely
-from tests.support.broker import Slices, running_kafka, settings_of_a_test
+from tests.support.broker import CLASS_ARCHIVE, Slices, running_kafka, settings_of_a_test
 from tests.support.records import delete_topics_of
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "without deadline", examples.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     examples.load_profile("without deadline")
-    # Brokers of tests live for seconds: optimising their code would cost a third of what they need to start.
-    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+    # Brokers of tests live for seconds: optimising their code would cost a third of what they need to start, and so
+    # would loading classes that are not archived (`make test` has them archived).
+    archived = f' "-XX:SharedArchiveFile={CLASS_ARCHIVE}"' if CLASS_ARCHIVE.is_file() else ""
+    os.environ.setdefault("JDK_JAVA_OPTIONS", f"-XX:TieredStopAtLevel=1{archived}")
     # A broker waits for the disk with each partition that it creates or deletes, some 160 of them for a test: on disks
     # of common speed that was a third of a run, on slow ones requests ran into their time limits.
     if has_room(MEMORY):

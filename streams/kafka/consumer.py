@@ -14,6 +14,8 @@ from streams.kafka.record import hand_out_plain_records
 from streams.kafka.requests import count_requests
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streams.process.cadence import Pacing
     from streams.settings.kafka_client import Bootstrap
 
@@ -74,3 +76,16 @@ async def start_consumer(
         if not is_started:
             await consumer.stop()
     return consumer
+
+
+async def know_topics(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> None:
+    """Have a started consumer, to which nothing is assigned, learn at once which brokers have these topics.
+
+    Asked where partitions begin and end, aiokafka looks for the first topic that it does not know, waits for 0.1 s and
+    begins anew: of 36 topics it told so after four seconds.
+
+    Args:
+        consumer: It learns.
+        topics: Full names; it forgets all others.
+    """
+    await consumer._client.set_topics({*topics})

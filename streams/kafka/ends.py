@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaConsumer
 
 from streams.kafka.connection import consumer_arguments
+from streams.kafka.consumer import know_topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +38,7 @@ async def true_ends(bootstrap: Bootstrap, partitions: Iterable[TopicPartition]) 
     consumer = AIOKafkaConsumer(**consumer_arguments(bootstrap), group_id=None, enable_auto_commit=False)
     try:
         await consumer.start()
+        await know_topics(consumer, (tp.topic for tp in asked))
         ends: dict[TopicPartition, int] = await consumer.end_offsets(asked)
         return ends
     finally:

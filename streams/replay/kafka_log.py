@@ -11,12 +11,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streams.kafka.connection import client_arguments
-from streams.kafka.consumer import start_consumer
+from streams.kafka.consumer import know_topics, start_consumer
 from streams.kafka.record import Record
 from streams.replay.bounded_log import BrokenOff, Held, LogRecord, NoSuchTopic, Place, Span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer
 
@@ -95,7 +95,7 @@ class KafkaLog:
             return {}
         partitions = await self._partitions(topics)
         tps = [TopicPartition(topic, number) for topic in topics for number in partitions[topic]]
-        async with _consumer(self._bootstrap) as consumer:
+        async with _consumer(self._bootstrap, topics) as consumer:
             begins = await consumer.beginning_offsets(tps)
             ends = await consumer.end_offsets(tps)
             cut = {Place(*tp): Span(begins[tp], ends[tp]) for tp in tps if begins[tp] > 0}
@@ -131,7 +131,7 @@ class KafkaLog:
         """
         if not held:
             return {}
-        async with _consumer(self._bootstrap) as consumer:
+        async with _consumer(self._bootstrap, (place.topic for place in held)) as consumer:
             told = await consumer.offsets_for_times({TopicPartition(*place): max(0, time_ms) for place in held})
             left = {}
             for place, one in held.items():
@@ -149,7 +149,7 @@ class KafkaLog:
         Raises:
             KafkaError: The cluster cannot be reached.
         """
-        async with _consumer(self._bootstrap) as consumer:
+        async with _consumer(self._bootstrap, (place.topic for place in vector)) as consumer:
             yield KafkaReading(consumer, vector)
 
     async def follow(self, begins: Mapping[Place, int]) -> AsyncGenerator[Sequence[LogRecord], None]:
@@ -281,11 +281,12 @@ async def _first_records(
 
 
 @asynccontextmanager
-async def _consumer(bootstrap: Bootstrap) -> AsyncIterator[AIOKafkaConsumer]:
+async def _consumer(bootstrap: Bootstrap, topics: Iterable[str]) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = await start_consumer(
         bootstrap, wait_ms=_FETCH_WAIT_MS, most_records=_MOST_RECORDS, committed_only=True, begins_anywhere=False
     )
     try:
+        await know_topics(consumer, topics)
         yield consumer
     finally:
         try:

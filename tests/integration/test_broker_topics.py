@@ -3,9 +3,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import AIOKafkaClient
 
+from streams.kafka.ends import true_ends
 from streams.kafka.topics import BadTopic, changelog_name, create_topics, registry
 
 if TYPE_CHECKING:
@@ -39,3 +42,24 @@ async def test_a_topic_with_another_number_of_partitions_is_refused(settings: Ca
     other = configuration.model_copy(update={"topics": configuration.topics.model_copy(update={"partitions": 5})})
     with pytest.raises(BadTopic, match="to have 5 partitions, found 2"):
         await create_topics(other.bootstrap, registry(other))
+
+
+async def test_where_many_topics_end_is_told_after_few_looks_at_the_cluster(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration, looks = settings(), 0
+    look = AIOKafkaClient._metadata_update
+
+    async def counted(client: AIOKafkaClient, *arguments: object) -> object:
+        nonlocal looks
+        looks += 1
+        return await look(client, *arguments)
+
+    topics = registry(configuration)
+    await create_topics(configuration.bootstrap, topics)
+    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", counted)
+
+    ends = await true_ends(configuration.bootstrap, [TopicPartition(topic.name, 0) for topic in topics])
+
+    assert {0} == {*ends.values()}
+    assert looks <= 3 < len(topics)

@@ -23,6 +23,7 @@ class Slices:
 
 
 JARS = Path(__file__).parents[2] / ".kafka" / "libs"
+CLASS_ARCHIVE = JARS.parent / "classes.jsa"
 
 
 def new_broker(directory: Path) -> Broker:

@@ -19,7 +19,7 @@ from streams.settings.kafka_client import Bootstrap
 from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 NOW_MS = 1_000_000
 DAY_MS = 86_400_000
@@ -95,7 +95,7 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
     given: list[Entry] = []
 
     @asynccontextmanager
-    async def consumer(_bootstrap: Bootstrap) -> AsyncIterator[ToldConsumer]:
+    async def consumer(_bootstrap: Bootstrap, _topics: Iterable[str]) -> AsyncIterator[ToldConsumer]:
         yield ToldConsumer({TopicPartition(*PLACE): given})
 
     async def partitions(_log: KafkaLog, topics: Collection[str]) -> dict[str, list[int]]:
