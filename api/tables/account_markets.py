@@ -54,8 +54,9 @@ class AccountMarkets:
         self._unread: dict[str, dict[bytes, None]] = {name: {} for name in deployments}
         self._found: set[MarketId] = set()
         self.converting: set[MarketId] = set()
-        self._heard(list(self._rows))
-        valuations.listen(self._heard)
+        if self._unread:
+            self._heard(list(self._rows))
+            valuations.listen(self._heard)
 
     def take_new(self) -> list[MarketId]:
         """The markets that were not found before, in the rows that have waited for longest."""
