@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, SETTINGS, VIEWS
+from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, SETTINGS, STANDINGS, VIEWS
 from api.http.problems import NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import (
@@ -92,14 +92,16 @@ async def _row_of(request: web.Request, one: AccountId, deployment: str | None) 
 
 
 async def _unreadable(request: web.Request, deployment: str | None) -> int:
-    """How many accounts have rows of which it is not known which positions they have."""
+    """How many rows hide positions: of accounts, and of deployments that may be supported or not."""
     hidden, may_read = unsupported_deployments(request), readable(request)
+    standings = request.app[STANDINGS]
+    doubtful = [name for name in hidden if deployment in {None, name} and not standings.is_readable(name)]
 
     def is_counted(key: bytes, line: Line) -> bool:
         is_in_scope = line.deployment not in hidden and deployment in {None, line.deployment}
         return is_in_scope and may_read(key, line.deployment)
 
-    return await request.app[ACCOUNTS].unreadable(is_counted)
+    return len(doubtful) + await request.app[ACCOUNTS].unreadable(is_counted)
 
 
 async def _rows_of_all(

@@ -43,6 +43,9 @@ class AccountMarkets:
     Args:
         valuations: The table.
         deployments: Those whose markets have their names for ids; rows of others are not read.
+
+    Attributes:
+        converting: The markets that were found by whose marks amounts become money.
     """
 
     def __init__(self, valuations: RowFeed, deployments: Iterable[str]) -> None:
@@ -50,8 +53,10 @@ class AccountMarkets:
         # By deployment, in the order in which they came, each key once.
         self._unread: dict[str, dict[bytes, None]] = {name: {} for name in deployments}
         self._found: set[MarketId] = set()
-        self._heard(list(self._rows))
-        valuations.listen(self._heard)
+        self.converting: set[MarketId] = set()
+        if self._unread:
+            self._heard(list(self._rows))
+            valuations.listen(self._heard)
 
     def take_new(self) -> list[MarketId]:
         """The markets that were not found before, in the rows that have waited for longest."""
@@ -60,18 +65,20 @@ class AccountMarkets:
         for deployment, keys in self._unread.items():
             for key in list(islice(keys, rows_each)):
                 del keys[key]
-                markets = {(deployment, name) for name in self._named_by(key)} - self._found
+                markets = self._named_by(deployment, key) - self._found
                 self._found |= markets
                 new += markets
         return new
 
-    def _named_by(self, key: bytes) -> list[str]:
+    def _named_by(self, deployment: str, key: bytes) -> set[MarketId]:
         row = self._rows.get(key)
         names = None if row is None else readable(note_unreadable, VALUATIONS, key, row, _read_names)
         if names is None:
-            return []
-        symbols = (*(position.symbol for position in names.positions), *names.conversions)
-        return [symbol for symbol in symbols if isinstance(symbol, str)]
+            return set()
+        converting = {(deployment, market) for market in names.conversions}
+        self.converting |= converting
+        held = {(deployment, position.symbol) for position in names.positions if isinstance(position.symbol, str)}
+        return converting | held
 
     def _heard(self, keys: Sequence[bytes]) -> None:
         for key in keys:

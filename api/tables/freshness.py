@@ -207,8 +207,9 @@ class Freshness:
         seen, deployment = self._recent(), view["deployment"]
         workers = map(worker_key, range(self._partitions))
         causes = {cause for worker in workers for cause in seen.causes_of(deployment, worker)}
-        held = view.get("symbols", {})
-        if any(str(symbol) in held for symbol in seen.stale_symbols.get(deployment, ())):
+        held, stale = view.get("symbols", {}), seen.stale_symbols.get(deployment, ())
+        # By which currency a position's money is converted, sums do not say.
+        if held and any(str(symbol) in held or self._prices.converts(deployment, symbol) for symbol in stale):
             causes.add(PRICES)
         return {**view, "stale_because": sorted(causes)} if causes else view
 

@@ -150,6 +150,10 @@ class MarketPrices:
         self._board.choose_all(now_ms)
         return self._board.stale_markets()
 
+    def converts(self, deployment: str, market: int | str) -> bool:
+        """Whether amounts of any account of a deployment become money by the mark of a market."""
+        return (deployment, market) in self._of_accounts.converting
+
     def _add(self, market: MarketId) -> None:
         self._board.add_named(market, self._deployments[market[0]])
 

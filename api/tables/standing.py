@@ -134,6 +134,14 @@ class Standings:
             note_unreadable(DEPLOYMENTS, key, self._feeds.deployments.rows[key], error)
             return False
 
+    def is_readable(self, deployment: str) -> bool:
+        """Whether a deployment's row, where it has one, says whether its figures are known."""
+        try:
+            self.open_gap(deployment)
+        except BadRow:
+            return False
+        return True
+
     def open_gap(self, deployment: str) -> Gap | None:
         """Return since when a deployment's figures are unknown, None while they are known.
 

@@ -6,6 +6,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
+from models.account_events import Progress
 from models.engine.board import InputBoard
 from models.engine.deployment import Venues
 from models.engine.partition import PartitionEngine
@@ -15,6 +16,7 @@ from models.engine.stored_rows import readable
 from models.engine.tables import (
     ACCOUNTS,
     ALERTS,
+    DEPLOYMENTS,
     MARKETS,
     MARKS,
     POSITION_STATES,
@@ -27,6 +29,7 @@ from models.errors import BadRecord
 from models.ids import mark_key, split_key
 from models.prices import decode_mark, mark_of
 from models.references import said_by, used_of_row
+from models.row_keys import expect_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -132,8 +135,9 @@ class Engine:
             record: The record, decoded.
             now_ms: The instant, Unix ms.
         """
-        deployment, _ = split_key(key)
         try:
+            expect_key(DEPLOYMENTS if isinstance(record, Progress) else ACCOUNTS, key)
+            deployment, _ = split_key(key)
             folded = self._folding(deployment).accounts.apply(key, record, now_ms)
         except BadRecord as error:
             self.refused.append(str(error))
@@ -180,8 +184,9 @@ class Engine:
             partition: Which one that is.
 
         Raises:
-            BadRecord: The venue cannot read it.
+            BadRecord: The venue cannot read it, or its key is none.
         """
+        expect_key(REFERENCES, key)
         deployment, name = split_key(key)
         said = said_by(self._folding(deployment).venue, name, value, (partition, offset))
         self._references.apply(key, said)
@@ -200,6 +205,7 @@ class Engine:
         Raises:
             BadRecord: It cannot be read, or is not of the account that its key names.
         """
+        expect_key(ACCOUNTS, key)
         notices = self._folding(split_key(key)[0]).notices
         if notices is None:
             msg = f"expected an account of a venue of whose positions others tell, found {key!r}"

@@ -195,7 +195,7 @@ async def fold_references(log: Log, topic: str, fold: RawFold, deployment: str, 
         # Those of a checkpoint were taken in before it was said which markets they are in.
         fold.engine.recover_accounts()
     return [
-        f"{key.decode()} was said again later; what it said by then may have been compacted away"
+        f"{key.decode(errors='replace')} was said again later; what it said by then may have been compacted away"
         for key in later
         if key not in known
     ]

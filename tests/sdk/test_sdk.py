@@ -19,6 +19,7 @@ from streams.kafka.topics import create_topics, registry
 from streams.process.clock import SystemClock
 from streams.settings import ApiSettings, AuthSettings, Settings, TokenKeySettings, TopicSettings
 from tests.sdk.browser import install, page
+from tests.sdk.front_door import FrontDoor
 from tests.support.changelog import Changelogs, changelogs
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, valuation_body
@@ -120,13 +121,13 @@ async def test_a_frontend_works_unchanged_and_comes_back_after_a_restart(
     put_markets(tables, "main", "BTCUSDT", "ETHUSDT")
     for address, upnl in ((ONE, "1.5"), (TWO, "-2.5")):
         tables.valuations.put(f"main:{address.lower()}", 1, sub_account(upnl))
-    async with written(own, tables) as rows, page() as shown:
+    async with written(own, tables) as rows, FrontDoor(own.api.port).standing() as door, page() as shown:
         engine = Engine(rows)
         async with serving(own) as replica:
             await shown.do(
                 "show",
-                base=f"http://solver.example:{own.api.port}/",
-                sockets=f"ws://solver.example:{own.api.port}/ws/",
+                base=f"http://solver.example:{door.port}/",
+                sockets=f"ws://solver.example:{door.port}/ws/",
                 wallet=WALLET,
                 multiAccount=MULTI_ACCOUNT,
                 account=ONE,
@@ -139,9 +140,10 @@ async def test_a_frontend_works_unchanged_and_comes_back_after_a_restart(
             await it_rests_while_nobody_looks(shown)
             await it_asks_for_what_it_needs(shown)
             await a_new_sub_account_is_activated(shown, rows)
+            door.shut()
             replica.terminate()
-            assert 0 == await asyncio.wait_for(replica.wait(), 5)
-        await it_comes_back(shown, own, engine)
+            assert 0 == await asyncio.wait_for(replica.wait(), 30)
+        await it_comes_back(shown, own, engine, door)
 
         assert [] == shown.saw("warning")
         kinds = {event["name"] for event in shown.saw("frame") if event["data"] == "{}"}
@@ -248,14 +250,15 @@ async def a_new_sub_account_is_activated(shown: Page, rows: Changelogs) -> None:
     await shown.shows("upnl", upnl_is("0"), since)
 
 
-async def it_comes_back(shown: Page, settings: Settings, engine: Engine) -> None:
-    """The page tries twice, 5 s apart, and then never again; the second time a replica is there, if only just."""
+async def it_comes_back(shown: Page, settings: Settings, engine: Engine, door: FrontDoor) -> None:
+    """The page tries twice, 5 s apart, and then never again; the second time it is heard once a replica is there."""
     since = len(shown.events)
     for name in ("upnl", "news", "funding", "many"):
         closed = await shown.sees("closed", 0, name=name)
         assert 1012 == closed["code"]
     await shown.sees("failed", since, name="upnl")
-    async with api_process(settings):
+    async with serving(settings):
+        door.open()
         for name in ("upnl", "news", "funding", "many"):
             await shown.sees("socket", since, name=name, state="OPEN")
         await shown.shows("upnl", upnl_is("0"), since)

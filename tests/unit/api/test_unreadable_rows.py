@@ -239,6 +239,9 @@ LACKING = [
     (VALUATIONS, OTHER, "/v1/positions?symbol_id=1", 1),
     (VALUATIONS, OTHER, "/v1/positions?deployment=side", 0),
     (VALUATIONS, OTHER, f"/v1/positions?account={HELD}", 0),
+    # Whether it is supported, and so what its accounts hold, is not known.
+    (DEPLOYMENTS, "side", "/v1/positions", 1),
+    (DEPLOYMENTS, "side", "/v1/positions?deployment=main", 0),
     (ALERTS, OTHER, "/v1/alerts", 1),
     (ALERTS, OTHER, "/v1/alerts?on=true&limit=1", 1),
     (ALERTS, OTHER, "/v1/alerts?deployment=side", 0),

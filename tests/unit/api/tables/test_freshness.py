@@ -23,6 +23,7 @@ from models.heartbeats import (
 from models.ids import account_key
 from models.ledger.ledger_account import LedgerAccount
 from models.ledger.ledger_valuation import value_account
+from models.subtotals import Subtotals
 from models.symmio.markets import Market, encode_market
 from streams.kafka.partitions import partition_of
 from streams.replicas.heartbeat_reader import Heartbeats
@@ -366,6 +367,10 @@ class Desk:
         account = LedgerAccount(applied=(0, -1), version=1, heard=1, holdings=held)
         body = {**value_account(account, 1, now, unsupported=False).body, "as_of_ms": self.world.now_ms}
         self.world.tables.valuations.put(DESK_ACCOUNT, 1, body)
+        sums = Subtotals()
+        sums.put("desk", None, body)
+        for key, added in sums.take_changed(0, set()):
+            self.world.tables.subtotals.put(key.decode(), 1, added)
 
     def serving(self) -> AbstractAsyncContextManager[Client]:
         return serving(self.world.tables, self.settings, heartbeats=self.world.heartbeats, clock_ms=self.world.clock_ms)
@@ -392,6 +397,8 @@ async def test_a_silent_market_that_an_account_alone_names_is_said_whoever_asks(
         assert (503, True) == (status, any(DESK_SOURCES[market] in reason for reason in ready["reasons"])), ready
         _, account = await _get(client, f"/v1/accounts/{DESK_ACCOUNT}")
         assert ["prices"] == account["stale_because"]
+        _, totals = await _get(client, "/v1/totals?deployment=desk")
+        assert ["prices"] == totals["items"][0]["stale_because"]
         why = client.app[FRESHNESS].why_old("desk")
         assert why is not None
         assert DESK_SOURCES[market] in why
@@ -400,6 +407,7 @@ async def test_a_silent_market_that_an_account_alone_names_is_said_whoever_asks(
         desk.live(SETTLE_MS // 1_000 + 1)
         assert 200 == (await _get(client, "/readyz"))[0]
         assert "stale_because" not in (await _get(client, f"/v1/accounts/{DESK_ACCOUNT}"))[1]
+        assert "stale_because" not in (await _get(client, "/v1/totals?deployment=desk"))[1]["items"][0]
 
 
 async def test_a_silent_market_that_no_account_names_makes_nothing_old() -> None:
