@@ -60,6 +60,7 @@ from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import resolve_times
 from streams.replay.merging import read_merged
 from streams.replay.newest_ticks import NewestTick, newest_ticks
+from streams.replay.row_reading import RowReading
 from streams.replay.row_tables import TableWriter
 from streams.settings import Settings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
@@ -228,10 +229,10 @@ def parquet() -> list[dict[str, object]]:
             writer.close()
 
         def whole() -> None:
-            writer = ExportWriter(Path(name) / "export", "parquet", PRICES_SCHEMA)
+            writer, reading = ExportWriter(Path(name) / "export", "parquet", PRICES_SCHEMA), RowReading(PRICES_SCHEMA)
             for one in told:
-                writer.take(PRICES_SCHEMA.read(one))
-            writer.finish(offsets="", keys=(), code="", configuration="")
+                writer.take(reading.rows_of(one))
+            writer.finish(offsets="", keys=(), code="", configuration="", unreadable=reading.unreadable)
 
         def theirs() -> None:
             pq.write_table(table, Path(name) / "theirs", compression="zstd", row_group_size=_AT_ONCE)

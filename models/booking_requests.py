@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from models.bookings import Booking  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.bookings import Booking, Int64
 from models.row_bodies import E18, Amount, Id, UnixMs  # noqa: TC001
 
 BOOKINGS_MAX = 100_000
@@ -19,9 +19,6 @@ BOOKING_BYTES_MAX = 2_000
 BOOKINGS_PAGE_MAX = 1_000
 CLOSED_PAGE_MAX = 100
 """The most bookings, and closed positions, of an answer."""
-
-Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""A whole number that the files of history can compare with."""
 
 Place = tuple[Int64, Int64, Int64]
 """Where a booking stands among all of its account: the log offset of its record, and its number in that."""

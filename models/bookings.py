@@ -6,13 +6,13 @@ a record, so that a record that is folded again after a crash comes to the same 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 import msgspec
+from msgspec import Meta
 
-from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.errors import BadRecord
-from models.row_bodies import E18, Amount, Id, UnixMs  # noqa: TC001
+from models.plain_venue import TIME_MS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +26,29 @@ FUNDING, SETTLEMENT, FEE, REALISED, TRANSFER, BALANCE = (
     "funding", "settlement", "fee", "realised", "transfer", "balance",
 )  # fmt: skip
 CHECKPOINT, GAP = "checkpoint", "gap"
+
+NO_BLOCK = -1
+"""The block of what was booked where there are no blocks: none that leaves the chain takes it along."""
+
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""A whole number that the files of history can compare with."""
+
+# Whoever reads bookings adds these up and stores them in files: what is beyond such bounds was booked by a fault. Text
+# has room in an answer however it is escaped; an amount has as many digits as core takes of a package's.
+_Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Block = Annotated[int, Meta(ge=NO_BLOCK, le=2**63 - 1, description="The block; -1 without blocks.")]
+_TimeMs = Annotated[int, Meta(ge=0, le=TIME_MS_MAX, description="Unix ms.")]
+_Number = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+_Amount = Annotated[
+    str,
+    Meta(pattern="^[0-9]+$", max_length=340, description="The decimal text of an integer >= 0, scaled by 1e18."),
+]
+_Signed = Annotated[
+    str,
+    Meta(pattern="^-?[0-9]+$", max_length=340, description="The decimal text of a signed integer, scaled by 1e18."),
+]
+_Word = Annotated[str, Meta(max_length=128)]
+_Id = Annotated[int | _Word, Meta(description="A number, or a text that is none.")]
 
 NAMES = (OPEN, CLOSE, LIQUIDATION, FUNDING, SETTLEMENT, FEE, REALISED, TRANSFER, BALANCE, CHECKPOINT, GAP)
 """Every name of a booking: of positions, of balances, and of what was said or is missing without an event."""
@@ -42,22 +65,22 @@ class Booking(msgspec.Struct, frozen=True, omit_defaults=True):
     is not the unit of the account's figures. ``rate`` is of a funding charge.
     """
 
-    name: str
-    cause: str
-    at: str = ""
-    quote: Id | None = None
-    market: Id | None = None
-    side: str | None = None
-    quantity: Amount | None = None
-    left: Amount | None = None
-    price: Amount | None = None
-    opened_price: Amount | None = None
-    opened_price_after: Amount | None = None
-    rate: E18 | None = None
-    realised: E18 | None = None
-    funding: E18 | None = None
-    balance: E18 | None = None
-    currency: str | None = None
+    name: _Word
+    cause: Annotated[str, Meta(max_length=50_000)]
+    at: Annotated[str, Meta(max_length=1_000)] = ""
+    quote: _Id | None = None
+    market: _Id | None = None
+    side: _Word | None = None
+    quantity: _Amount | None = None
+    left: _Amount | None = None
+    price: _Amount | None = None
+    opened_price: _Amount | None = None
+    opened_price_after: _Amount | None = None
+    rate: _Signed | None = None
+    realised: _Signed | None = None
+    funding: _Signed | None = None
+    balance: _Signed | None = None
+    currency: _Word | None = None
 
 
 class Booked(msgspec.Struct, tag="booked", tag_field="kind", frozen=True, omit_defaults=True):
@@ -67,19 +90,19 @@ class Booked(msgspec.Struct, tag="booked", tag_field="kind", frozen=True, omit_d
     ``is_beginning``: before it the account had nothing, so that no booking of before can be missing from its sums.
     """
 
-    position: LogOffset
-    block: int
-    time_ms: UnixMs
+    position: tuple[_Offset, Int64]
+    block: _Block
+    time_ms: _TimeMs
     bookings: tuple[Booking, ...]
-    first: int = 0
+    first: _Number = 0
     is_beginning: bool = False
 
 
 class Unbooked(msgspec.Struct, tag="unbooked", tag_field="kind", frozen=True):
     """Blocks above ``ancestor`` left the chain: what was booked for them before ``position`` never happened."""
 
-    position: LogOffset
-    ancestor: int
+    position: tuple[_Offset, Int64]
+    ancestor: _Block
 
 
 def ends_position(booking: Booking) -> bool:

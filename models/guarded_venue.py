@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import msgspec
 
 from models.account_events import Progress, decode_account_record, encode_account_record
-from models.bookings import TellsBookings, encode_booked
+from models.bookings import TellsBookings
 from models.codec import BODY_BEGINS, encode_body, join_row
 from models.errors import BadRecord, BadRow, NoAnswer
 from models.package_faults import cause_of, said_of
 from models.package_values import (
     checked_account,
+    checked_booked,
     checked_exposure,
     checked_held,
     checked_history,
@@ -328,7 +329,8 @@ class GuardedVenue:
     def _booked(self, before: Account | None, record: Positioned, after: Account, happened: Happened) -> Booked | None:
         if not isinstance(self._venue, TellsBookings):
             return None
-        return self._venue.bookings(_own(before), record, _own(after), happened)
+        booked = self._venue.bookings(_own(before), record, _own(after), happened)
+        return None if booked is None else checked_booked(booked)
 
     def _checked(self, before: Account | None, position: LogOffset | None, after: Any) -> _Answers:  # noqa: ANN401
         """Ask now for all that is asked of an account later, and expect that rows can hold it."""
@@ -366,8 +368,6 @@ class GuardedVenue:
         for event in events:
             expect_object("an event", event)
         booked = self._booked(before, record, after, events)
-        if booked is not None:
-            list(encode_booked(booked))
         return answers._replace(events=events, booked=booked)
 
     def _of_record(self, hook: str, ask: Callable[[], T]) -> T:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta
 
-from models.booking_requests import BookingsAnswer, BookingsRequest, Int64
+from models.booking_requests import BookingsAnswer, BookingsRequest
+from models.bookings import Int64  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadRecord, BadRow
 from models.history import Bar, Candle, Reading
 from models.instants import rfc3339
+from models.plain_venue import TIME_MS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +30,8 @@ DAYS_MAX = 366
 """The most days of an answer: each is read out of its hours."""
 
 _Candle = tuple[str | None, str | None, str | None, str | None]
-_Bar = tuple[int, _Candle, _Candle, _Candle]
+_StartS = Annotated[int, Meta(ge=0, le=TIME_MS_MAX // 1_000)]
+_Bar = tuple[_StartS, _Candle, _Candle, _Candle]
 
 
 class _MadeFrom(msgspec.Struct, gc=False):

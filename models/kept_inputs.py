@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from models.body_reader import NOT_DECODED
 from models.codec import ORDER_BYTES, join_row
 from models.errors import BadRow
 
@@ -103,6 +104,6 @@ def decode_kept(value: bytes) -> KeptInput:
     """
     try:
         return _decoder.decode(memoryview(value)[ORDER_BYTES:])
-    except msgspec.DecodeError as error:
+    except NOT_DECODED as error:
         msg = f"expected what figures were made of, found {value[:80]!r} ({error})"
         raise BadRow(msg) from error

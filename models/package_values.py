@@ -12,7 +12,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from models.book_figures import Exposure, Shown
+from models.bookings import Booked, decode_booking_record, encode_booked
 from models.codec import NUMBER_MAX, encode_body
+from models.errors import BadRecord
 from models.plain_venue import TIME_MS_MAX, WRITTEN_BYTES_MAX
 from models.provenance import MADE_FROM
 from models.valuations import VALUED
@@ -150,6 +152,19 @@ def checked_held(held: Any) -> Any:  # noqa: ANN401 - it is the venue's own
         msg = f"expected the log offset of a record and whether it is unsettled, found {held!r:.200}"
         raise TypeError(msg)
     return held
+
+
+def checked_booked(booked: Booked) -> Booked:
+    """The bookings of a record, if whoever reads them can."""
+    try:
+        read = [decode_booking_record(value) for value in encode_booked(booked)]
+    except BadRecord as error:
+        # Raised as it is, it would be the venue that refuses the record.
+        raise ValueError(str(error)) from error
+    if not all(isinstance(one, Booked) for one in read):
+        msg = f"expected bookings, found {booked!r:.200}"
+        raise TypeError(msg)
+    return booked
 
 
 def expect_object(what: str, said: Any) -> None:  # noqa: ANN401 - it may be anything

@@ -9,16 +9,19 @@ from models.errors import BadRecord, BadRow
 from streams.replay.account_at import key_of, value_account_at
 from streams.replay.calculated_at import calculated_at
 from streams.replay.served_at import differing, served_at
+from streams.replay.unreadable_records import unreadable_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.dialects.mounting import Again
+    from models.errors import TidemarkError
     from streams.replay.account_at import AccountAt, At
-    from streams.replay.bounded_log import Log, LogRecord
+    from streams.replay.bounded_log import Log, LogRecord, Place
     from streams.replay.calculated_at import Calculated
     from streams.replay.checkpoints import Checkpoints
     from streams.replay.served_at import ServedRow
+    from streams.replay.unreadable_records import UnreadableRecord
     from streams.settings import Settings
 
 
@@ -46,6 +49,7 @@ class AccountThen(NamedTuple):
         differs: The columns in which the two differ.
         calculated: What a replica had calculated of it last by then; None where no dialect of its deployment
             calculates, or nobody asked.
+        unreadable: Records of what was shown and calculated that cannot be read; they may have been newer.
     """
 
     key: str
@@ -53,6 +57,7 @@ class AccountThen(NamedTuple):
     shown: ServedRow | None
     differs: tuple[str, ...]
     calculated: tuple[CalculatedFrame, ...] | None
+    unreadable: tuple[UnreadableRecord, ...] = ()
 
 
 async def account_then(
@@ -81,14 +86,22 @@ async def account_then(
     shown_ms = at.time_ms if found is None else found.at_ms
     if not is_served or shown_ms is None:
         return AccountThen(key.decode(), found, None, (), None)
-    shown = await served_at(log, settings, key, shown_ms, on_record=on_record)
+    unreadable: dict[tuple[Place, int], UnreadableRecord] = {}
+
+    def note(record: LogRecord, error: TidemarkError) -> None:
+        # Who looks back further and further reads some twice.
+        unreadable[record.place, record.offset] = unreadable_record(record, error)
+
+    shown = await served_at(log, settings, key, shown_ms, on_record=on_record, on_unreadable=note)
     recomputed = {} if found is None else json.loads(json.dumps(found.body))
     differs = () if shown is None else tuple(differing(shown.body, recomputed))
     again, frames = again_of(settings, deployment), None
     if again is not None:
-        kept = await calculated_at(log, settings, key, shown_ms, on_record=on_record, checkpoints=checkpoints)
+        kept = await calculated_at(
+            log, settings, key, shown_ms, on_record=on_record, on_unreadable=note, checkpoints=checkpoints
+        )
         frames = tuple(_made_again(one, again) for one in kept)
-    return AccountThen(key.decode(), found, shown, differs, frames)
+    return AccountThen(key.decode(), found, shown, differs, frames, tuple(unreadable.values()))
 
 
 def _made_again(one: Calculated, again: Again) -> CalculatedFrame:

@@ -15,7 +15,7 @@ from streams.replay.bounded_log import BadArchive, BrokenOff
 from streams.replay.captured_log import MANIFEST, CapturedLog
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import write_offsets
-from streams.replay.named_topics import compacted_topics, kept_ms
+from streams.replay.named_topics import compacted_topics, kept_at_least
 from streams.replay.named_window import NotNamed, Window, resolve_window
 from streams.replay.output_files import CannotWrite
 from tidemark import kafka
@@ -69,7 +69,7 @@ def open_log(settings: Settings, source: LogSource, clock: Clock) -> Log:
         if (Path(source.alone) / MANIFEST).exists() or not _is_archive(source.alone):
             return CapturedLog(Path(source.alone))
         return ArchivedLog(_archive(source.alone))
-    live = KafkaLog(settings.bootstrap, kept_ms(settings), clock)
+    live = KafkaLog(settings.bootstrap, kept_at_least(settings), clock)
     return live if source.archive is None else JoinedLog(ArchivedLog(_archive(source.archive)), live)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.bookings import BALANCE, CLOSE, OPEN, Booked, Booking
+from models.bookings import BALANCE, CLOSE, NO_BLOCK, OPEN, Booked, Booking
 from models.money import parse_e18
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from models.plain_venue import Own
 
 LEDGER_BOOKING_NAMES = (OPEN, CLOSE, BALANCE)
-# A ledger has no blocks.
-_NO_BLOCK = -1
 
 
 def bookings_of_happenings(
@@ -41,7 +39,7 @@ def bookings_of_happenings(
     found = tuple(books.entries(happened))
     if not found:
         return None
-    return Booked(record.position, _NO_BLOCK, after.holdings.time_ms, found, is_beginning=is_beginning)
+    return Booked(record.position, NO_BLOCK, after.holdings.time_ms, found, is_beginning=is_beginning)
 
 
 class _Books:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from models.errors import TidemarkError
+from streams.archive.durable_files import DurableFiles
 from streams.replay.bounded_log import BadArchive
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class ArchiveStore:
     def write(self, name: str, content: bytes) -> None:
         """Write a file under another name, and put it in its place, over the one that is there.
 
+        It is durable when this returns: in a directory it is on the disk, and so is its name.
+
         Raises:
             BadArchive: The store does not take it.
         """
@@ -117,6 +120,7 @@ def opened_store(url: str) -> ArchiveStore:
     try:
         import fsspec  # noqa: PLC0415 - only who asks for it needs it
         from fsspec.implementations.arrow import ArrowFSWrapper  # noqa: PLC0415
+        from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415
         from pyarrow import fs as arrow_files  # noqa: PLC0415
     except ImportError as error:
         msg = f"expected fsspec and pyarrow to read and write archives, found: {error}; install tidemark[analysis]"
@@ -127,7 +131,8 @@ def opened_store(url: str) -> ArchiveStore:
             if url.startswith(_OF_PYARROW):
                 files, root = arrow_files.FileSystem.from_uri(url)
                 return ArchiveStore(ArrowFSWrapper(files), root)
-            return ArchiveStore(*fsspec.url_to_fs(url))
+            files, root = fsspec.url_to_fs(url)
+            return ArchiveStore(DurableFiles(files) if isinstance(files, LocalFileSystem) else files, root)
         except (ValueError, ImportError) as error:
             msg = f"expected a directory or a URL such as s3://bucket/archive, found {shown}: {type(error).__name__}"
             raise BadArchive(msg) from error

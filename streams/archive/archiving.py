@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from streams.archive.segment_file import SegmentBuilder
 from streams.archive.topic_index import (
     FORMAT,
+    AlteredSegment,
     ArchivedPartition,
     Segment,
     TopicIndex,
+    read_content,
     read_index,
     read_manifest,
     segment_files,
@@ -31,7 +33,8 @@ class Due(NamedTuple):
     """What of a topic is to be archived: the spans, and what was deleted before it could be.
 
     ``known`` is what the archive has already, ``taken`` are the segments behind it that a run left which was ended
-    before it wrote the index, and ``cluster`` is the id of the one that is archived.
+    before it wrote the index, and ``cluster`` is the id of the one that is archived. ``refused`` says of each file that
+    such a run left why it is not taken: it is not what was to be written.
     """
 
     topic: str
@@ -41,6 +44,7 @@ class Due(NamedTuple):
     known: TopicIndex
     cluster: str
     until_ms: int
+    refused: Sequence[str]
 
 
 async def find_due(log: Log, store: ArchiveStore, topic: str, until_ms: int) -> Due:
@@ -66,17 +70,19 @@ async def find_due(log: Log, store: ArchiveStore, topic: str, until_ms: int) -> 
     vector: dict[Place, Span] = {}
     lost: dict[Place, Sequence[Span]] = {}
     taken: dict[Place, Sequence[Segment]] = {}
+    refused: list[str] = []
     for place, one in held.items():
         before = index.partitions.get(place.partition)
         begin = 0 if before is None else before.end
         _expect_not_behind(store, place, one, begin)
         named = () if before is None else before.segments
-        left = await asyncio.to_thread(_left_over, store, place, {segment.file for segment in named}, cluster)
+        left, altered = await asyncio.to_thread(_left_over, store, place, {one.file for one in named}, cluster)
+        refused += altered
         taken[place], gaps, begin = _taken(left, begin, one.begin, found[place])
         if gaps:
             lost[place] = gaps
         vector[place] = Span(begin, max(begin, found[place]))
-    return Due(topic, vector, lost, taken, index, cluster, until_ms)
+    return Due(topic, vector, lost, taken, index, cluster, until_ms, refused)
 
 
 async def archive_due(
@@ -120,10 +126,31 @@ async def archive_due(
     return sum(len(one.segments) for one in partitions.values())
 
 
-def _left_over(store: ArchiveStore, place: Place, named: Collection[str], cluster: str) -> list[Segment]:
-    """The segments of a cluster that are whole and not named by the index, by offset."""
-    found = [read_manifest(store, file) for file in segment_files(store, place) if file not in named]
-    return [one for one in found if one is not None and one.cluster == cluster]
+def _left_over(
+    store: ArchiveStore, place: Place, named: Collection[str], cluster: str
+) -> tuple[list[Segment], list[str]]:
+    """The segments of a cluster that are whole and not named by the index, by offset; and why others are not whole.
+
+    Each is read: once the index names it, Kafka may forget what it should have.
+    """
+    found: list[Segment] = []
+    altered: list[str] = []
+    for file in segment_files(store, place):
+        if file in named:
+            continue
+        try:
+            segment = read_manifest(store, file)
+            if segment is None or segment.cluster != cluster:
+                continue
+            if segment.file != file:
+                altered.append(f"{file}: its manifest is of {segment.file}")
+                continue
+            read_content(store, segment)
+        except AlteredSegment as error:
+            altered.append(f"{file}: {error}")
+        else:
+            found.append(segment)
+    return found, altered
 
 
 def _taken(left: Sequence[Segment], begin: int, held_from: int, end: int) -> tuple[list[Segment], list[Span], int]:

@@ -21,6 +21,10 @@ _INDEX = "index.json"
 _MANIFEST = ".json"
 
 
+class AlteredSegment(BadArchive):
+    """A segment or its manifest is not what was written. The message says which; nothing is read of it."""
+
+
 class Segment(msgspec.Struct, frozen=True):
     """A file with every record that a partition had at the offsets from ``begin`` on and below ``end``.
 
@@ -210,16 +214,17 @@ def read_manifest(store: ArchiveStore, file: str) -> Segment | None:
         file: The segment's name.
 
     Raises:
-        BadArchive: It cannot be read.
+        AlteredSegment: It is none.
+        BadArchive: The store does not answer.
     """
     content = store.read(file + _MANIFEST)
     if content is None:
         return None
     try:
         return msgspec.json.decode(content, type=Segment)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         msg = f"expected the manifest of a segment at {store}/{file}{_MANIFEST}, found: {error}"
-        raise BadArchive(msg) from error
+        raise AlteredSegment(msg) from error
 
 
 def segment_files(store: ArchiveStore, place: Place) -> list[str]:
@@ -257,18 +262,19 @@ def read_content(store: ArchiveStore, segment: Segment) -> bytes:
         segment: Which one.
 
     Raises:
-        BadArchive: It is not there, or was altered.
+        AlteredSegment: It is not there, or was altered.
+        BadArchive: The store does not answer.
     """
     content = store.read(segment.file)
     if content is None:
-        msg = f"expected {store}/{segment.file}, which the index names, found no such file"
-        raise BadArchive(msg)
+        msg = f"expected {store}/{segment.file}, which its manifest names, found no such file"
+        raise AlteredSegment(msg)
     if (len(content), hashlib.sha256(content).hexdigest()) != (segment.size_bytes, segment.sha256):
         msg = (
             f"expected {segment.size_bytes} bytes of digest {segment.sha256} at {store}/{segment.file}, "
             f"found {len(content)} bytes of another: it was altered"
         )
-        raise BadArchive(msg)
+        raise AlteredSegment(msg)
     return content
 
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 from prometheus_client import Counter
 
 from models.booking_requests import BOOKINGS_PAGE_MAX, CLOSED_PAGE_MAX, BookingsAnswer, ClosedPosition
 from models.bookings import CLOSE, LIQUIDATION, OPEN, Booked, Unbooked, decode_booking_record
+from models.engine.tables import ACCOUNTS, DEPLOYMENTS
 from models.errors import BadRecord
+from models.row_keys import expect_key, key_test
+from streams.kafka.partitions import partition_of
 from streams.kafka.reader import TopicReader
 from streams.kafka.topics import bookings_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from models.booking_requests import BookedLine, BookingsRequest
     from models.bookings import Booking
     from streams.history.booking_store import BookingStore
+    from streams.history.refusals import Refusals
     from streams.kafka.record import Record
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -30,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _RECORDS = Counter("tidemark_history_bookings_total", "Records of bookings that were read.", ("outcome",))
 _kept, _unreadable = (_RECORDS.labels(outcome) for outcome in ("kept", "unreadable"))
+_is_account, _is_deployment = key_test(ACCOUNTS), key_test(DEPLOYMENTS)
 # A record of the answer has to stay below the broker's bound; a booking takes 0.4 kB, and 1 kB at the very most.
 _ANSWER_BYTES_MAX = 700_000
 
@@ -40,17 +45,21 @@ class BookingReader(TopicReader):
     Args:
         settings: Name the broker and the topic.
         store: Takes the bookings.
+        refusals: Take the records that cannot be read.
         clock: As for ``TopicReader``.
     """
 
-    def __init__(self, settings: Settings, store: BookingStore, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: BookingStore, refusals: Refusals, clock: Clock) -> None:
         super().__init__(settings.bootstrap, bookings_name(settings), clock)
         self._store = store
+        self._refusals = refusals
+        self._partitions = 0
 
     async def begin_at(
         self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, int]:
         """Begin behind what is in the store, or at the oldest that there is."""
+        self._partitions = len(end)
         known = self._store.next_offsets()
         oldest = await consumer.beginning_offsets(list(end))
         begin = {}
@@ -70,25 +79,44 @@ class BookingReader(TopicReader):
         if not fetched:
             return
         with self._store.transaction():
-            for records in fetched.values():
+            for tp, records in fetched.items():
                 for record in records:
-                    self._take_one(record)
+                    self._take_one(tp.partition, record)
             self._store.put_next({tp.partition: records[-1].offset + 1 for tp, records in fetched.items()})
 
-    def _take_one(self, record: Record[bytes]) -> None:
-        key = (record.key or b"").decode(errors="replace")
+    def _take_one(self, partition: int, record: Record[bytes]) -> None:
+        key = record.key or b""
         try:
             said = decode_booking_record(record.value)
+            match said:
+                case Booked():
+                    expect_key(ACCOUNTS, key)
+                    self._store.book(key.decode(), said)
+                case Unbooked():
+                    expect_key(DEPLOYMENTS, key)
+                    self._store.unbook(key.decode(), said)
+                case _:
+                    assert_never(said)
         except BadRecord as error:
             _unreadable.inc()
-            _log.warning("bookings refused key=%s offset=%d error=%s", key, record.offset, error)
-            return
-        match said:
-            case Booked():
-                self._store.book(key, said)
-            case Unbooked():
-                self._store.unbook(key, said)
-        _kept.inc()
+            self._refusals.refuse(self.topic, partition, record, error)
+            for series in self._doubted(partition, key):
+                place = f"{self.topic}:{partition}:{record.offset}"
+                self._store.cannot_read(series, record.offset, record.timestamp, place)
+        else:
+            _kept.inc()
+
+    def _doubted(self, partition: int, key: bytes) -> Iterable[str]:
+        """The accounts of which a record that cannot be read says something, as far as its key can be read.
+
+        What left the chain is said of a deployment, in each partition: there it is of the accounts of that one.
+        """
+        if _is_account(key):
+            return (key.decode(),)
+        if not _is_deployment(key):
+            return ()
+        of_deployment = self._store.series_of(key.decode())
+        return [one for one in of_deployment if partition_of(one.encode(), self._partitions) == partition]
 
 
 def answer_bookings(store: BookingStore, request: BookingsRequest) -> BookingsAnswer:

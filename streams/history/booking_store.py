@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from models.booking_requests import BOOKINGS_MAX, BookedLine
-from models.bookings import Booking, ends_position
+from models.bookings import GAP, NO_BLOCK, Booking, ends_position
 from models.ids import split_key
 from streams.history.bar_store import BadStore
 from streams.history.whole_or_nothing import whole_or_nothing
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from models.bookings import Booked, Unbooked
 
 # A file of another layout or epoch is made anew from the topic, which has everything.
-_LAYOUT = 2
+_LAYOUT = 3
 _TABLES = """
 CREATE TABLE series (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, count INTEGER NOT NULL, cut INTEGER
@@ -47,6 +47,8 @@ CREATE TABLE places (number INTEGER PRIMARY KEY, next INTEGER NOT NULL);
 _LINE = "offset, part, number, block, time, booking"
 _OF_SERIES = "WHERE series = (SELECT id FROM series WHERE name = ?)"
 _NEWEST_FIRST = "ORDER BY offset DESC, part DESC, number DESC"
+# No record has as many bookings: what is numbered so is the gap of a record that cannot be read.
+_UNREAD = 2**40
 # What is beyond the bound is deleted only when it is so much, since that takes a search.
 _SLACK = BOOKINGS_MAX // 10
 
@@ -147,6 +149,39 @@ class BookingStore:
         )
         self._count(number, self._base.total_changes - before)
 
+    def cannot_read(self, series: str, offset: int, time_ms: int, place: str) -> None:
+        """Book a gap in place of a record that cannot be read, right behind the newest booking of the account.
+
+        Where it belongs is not known: behind what came before it, and before what comes next.
+
+        Args:
+            series: The account.
+            offset: The record's offset in its partition of ``bookings``.
+            time_ms: When the record was written, Unix ms: it is no newer, and maybe the first of the account.
+            place: The record, in words.
+        """
+        deployment, _ = split_key(series.encode())
+        self._base.execute("INSERT OR IGNORE INTO series (name, count, cut) VALUES (?, 0, ?)", (series, time_ms))
+        (number,) = self._base.execute("SELECT id FROM series WHERE name = ?", (series,)).fetchone()
+        behind = self._base.execute(
+            f"SELECT offset, part, time FROM bookings WHERE series = ? {_NEWEST_FIRST} LIMIT 1",  # noqa: S608 - a text of ours
+            (number,),
+        ).fetchone()
+        newest = behind or (0, -1, time_ms)
+        gap = Booking(GAP, f"a record of bookings cannot be read: {place}")
+        before = self._base.total_changes
+        self._base.execute(
+            "INSERT OR IGNORE INTO bookings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, *newest[:2], _UNREAD + offset, deployment, NO_BLOCK, newest[2], *_cells(gap)),
+        )
+        self._count(number, self._base.total_changes - before)
+
+    def series_of(self, deployment: str) -> list[str]:
+        """The accounts of a deployment that have bookings."""
+        # ``;`` is the character behind ``:``.
+        span = f"{deployment}:", f"{deployment};"
+        return [name for (name,) in self._base.execute("SELECT name FROM series WHERE name > ? AND name < ?", span)]
+
     def unbook(self, deployment: str, unbooked: Unbooked) -> None:
         """Delete what was booked for blocks that left the chain; what of it comes later is not booked.
 
@@ -215,10 +250,13 @@ class BookingStore:
             since: The one place.
             until: The other place, after it.
         """
+        doubts = f"SELECT 1 FROM bookings INDEXED BY doubts {_OF_SERIES} AND name IN ('gap', 'checkpoint')"  # noqa: S608 - texts of ours
+        # A record that cannot be read may be a further part of the very record that the one or the other is of. The two
+        # are asked for apart: SQLite 3.40 finds neither where they stand in one condition.
         found = self._reader.execute(
-            f"SELECT 1 FROM bookings INDEXED BY doubts {_OF_SERIES} AND name IN ('gap', 'checkpoint') "  # noqa: S608
-            "AND (offset, part, number) > (?, ?, ?) AND (offset, part, number) < (?, ?, ?) LIMIT 1",
-            (series, *since, *until),
+            f"{doubts} AND (offset, part, number) > (?, ?, ?) AND (offset, part, number) < (?, ?, ?) UNION ALL "
+            f"{doubts} AND (offset, part) BETWEEN (?, ?) AND (?, ?) AND number >= ? LIMIT 1",
+            (series, *since, *until, series, *since[:2], *until[:2], _UNREAD),
         )
         return found.fetchone() is not None
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from models.errors import BadRecord
 from models.history import HOUR_S
 from models.history_records import decode_hour, encode_hour
+from models.prices import FUTURE_MAX_MS
 from streams.kafka.reader import TopicReader
 from streams.kafka.topics import HISTORY, topic_name
 
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
     from models.history import Bar
     from streams.history.bar_store import BarId, BarStore
+    from streams.history.refusals import Refusals
     from streams.kafka.record import Record
     from streams.process.clock import Clock
     from streams.settings import Settings
-
-_log = logging.getLogger(__name__)
 
 _SAY_EVERY_S = 5.0
 _AT_ONCE = 1_000
@@ -37,34 +36,46 @@ class HoursReader(TopicReader):
     Args:
         settings: Name the broker and the topic.
         store: Takes the bars.
-        clock: As for ``TopicReader``.
+        refusals: Take the records that cannot be read.
+        clock: Tells which bars cannot be yet.
     """
 
-    def __init__(self, settings: Settings, store: BarStore, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: BarStore, refusals: Refusals, clock: Clock) -> None:
         super().__init__(settings.bootstrap, topic_name(settings, HISTORY), clock)
         self._store = store
+        self._refusals = refusals
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         bars: dict[BarId, Bar] = {}
+        latest_s = (self._clock.now_ms() + FUTURE_MAX_MS) // 1_000
         for tp, records in fetched.items():
             for record in records:
                 try:
-                    series, bar = decode_hour(record.value)
+                    series, bar = _hour_by(latest_s, record.value)
                 except BadRecord as error:
-                    _log.warning("hour refused partition=%d offset=%d error=%s", tp.partition, record.offset, error)
+                    self._refusals.refuse(self.topic, tp.partition, record, error)
                 else:
                     bars[series, HOUR_S, bar.start_s] = bar
         with self._store.transaction():
             self._store.put_bars(bars, is_said=True)
 
 
-async def restore_hours(settings: Settings, store: BarStore, clock: Clock) -> None:
+def _hour_by(latest_s: int, value: bytes | None) -> tuple[str, Bar]:
+    series, bar = decode_hour(value)
+    if bar.start_s > latest_s:
+        msg = f"expected a bar of an hour that began by {latest_s} s, found {bar.start_s}: compare the clocks"
+        raise BadRecord(msg)
+    return series, bar
+
+
+async def restore_hours(settings: Settings, store: BarStore, refusals: Refusals, clock: Clock) -> None:
     """Read what the topic has, where the store never did.
 
     Args:
         settings: Name the broker and the topic.
         store: The bars.
-        clock: As for ``TopicReader``.
+        refusals: Take the records that cannot be read.
+        clock: Tells which bars cannot be yet.
 
     Raises:
         TopicMissing: There is no such topic.
@@ -72,7 +83,7 @@ async def restore_hours(settings: Settings, store: BarStore, clock: Clock) -> No
     """
     if store.is_restored:
         return
-    reader = HoursReader(settings, store, clock)
+    reader = HoursReader(settings, store, refusals, clock)
     await reader.start()
     try:
         await reader.wait_ready()

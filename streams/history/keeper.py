@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from models.deployment_sums import add_up, decode_sum
@@ -10,6 +9,7 @@ from models.engine.tables import VALUATIONS
 from models.errors import BadRecord, BadRow
 from models.history import KEPT_S, Reading, empty_bar, start_of
 from models.history_records import decode_shown
+from models.prices import FUTURE_MAX_MS
 from models.row_keys import expect_key
 from models.served import deployment_of_totals, is_of_account, totals_key
 from models.subtotals import UNHEDGED
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from models.deployment_sums import Sum
     from models.history import Bar
     from streams.history.bar_store import BarId, BarStore
-
-_log = logging.getLogger(__name__)
 
 # Series are pruned in turns, so many with each commit.
 _PRUNED_AT_ONCE = 200
@@ -54,7 +52,7 @@ class Keeper:
         """A partition goes on from an offset that does not follow the last one: what is between is gone."""
         self._reached[partition] = self._reached.get(partition, Reached())._replace(next_offset=offset)
 
-    def take(self, partition: int, offset: int, time_ms: int, key: bytes, value: bytes) -> None:
+    def take(self, partition: int, offset: int, time_ms: int, key: bytes, value: bytes, *, now_ms: int) -> None:
         """Fold a record.
 
         Args:
@@ -63,9 +61,10 @@ class Keeper:
             time_ms: Its own time, Unix ms.
             key: Its key.
             value: Its value.
+            now_ms: The time now, Unix ms.
 
         Raises:
-            BadRow: It cannot be read; it counts as read all the same.
+            BadRow: It cannot be read, or its time has not come; it counts as read all the same.
         """
         reached = self._reached.get(partition, Reached())
         self._reached[partition] = reached = reached._replace(next_offset=offset + 1)
@@ -80,6 +79,7 @@ class Keeper:
             raise BadRow(msg) from error
         shown = decode_shown(value)
         at_ms = time_ms if shown.at_ms is None else shown.at_ms
+        _expect_time(at_ms, min(time_ms, now_ms))
         if shown.term < reached.term:
             # What an owner before had shown was kept late. What a fenced one writes was never shown.
             if at_ms < reached.since_ms and deployment is None:
@@ -129,3 +129,16 @@ class Keeper:
         total = add_up(UNHEDGED, list(parts.values())).amounts_e18
         self._totals_ms = max(self._totals_ms, at_ms)
         self._fold(totals_key(deployment).decode(), self._totals_ms, Reading(total["upnl"], total["notional"]))
+
+
+def _expect_time(at_ms: int, by_ms: int) -> None:
+    """Refuse a row that would be made after it was written, or after now.
+
+    It would move all rows behind it to its own time, since bars follow the order of the log.
+    """
+    if not 0 <= at_ms <= by_ms + FUTURE_MAX_MS:
+        msg = (
+            f"expected a row that was made at most {FUTURE_MAX_MS} ms after {by_ms}, when it was written or it is now, "
+            f"found {at_ms}: compare the clocks of this host and of its worker's"
+        )
+        raise BadRow(msg)

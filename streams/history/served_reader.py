@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from streams.history.keeper import Keeper
+    from streams.history.refusals import Refusals
     from streams.kafka.record import Record
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -41,12 +42,14 @@ class ServedReader(TopicReader):
     Args:
         settings: Name the broker and the topic.
         keeper: Makes the bars.
-        clock: Tells when to commit.
+        refusals: Take the rows that cannot be read.
+        clock: Tells when to commit, and which rows were made after now.
     """
 
-    def __init__(self, settings: Settings, keeper: Keeper, clock: Clock) -> None:
+    def __init__(self, settings: Settings, keeper: Keeper, refusals: Refusals, clock: Clock) -> None:
         super().__init__(settings.bootstrap, served_name(settings), clock, wait_ms=_WAIT_MS)
         self._keeper = keeper
+        self._refusals = refusals
         self._committed_s = clock.monotonic_s()
         self._at_hand: dict[TopicPartition, deque[Record[bytes]]] = {}
         self._next: dict[TopicPartition, int] = {}
@@ -109,10 +112,13 @@ class ServedReader(TopicReader):
         if record.value is None:
             return
         try:
-            self._keeper.take(tp.partition, record.offset, record.timestamp, record.key or b"", record.value)
+            self._keeper.take(
+                tp.partition, record.offset, record.timestamp, record.key or b"", record.value,
+                now_ms=self._clock.now_ms(),
+            )  # fmt: skip
         except BadRow as error:
             # The record stays where it is; the bar of its span is without it.
             _unreadable.inc()
-            _log.warning("row refused partition=%d offset=%d error=%s", tp.partition, record.offset, error)
+            self._refusals.refuse(self.topic, tp.partition, record, error)
         else:
             _kept.inc()

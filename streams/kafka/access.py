@@ -167,7 +167,8 @@ def _history(settings: Settings) -> Iterator[Grant]:
     read = served_name(settings), bookings_name(settings), topic_name(settings, HISTORY_REQUESTS)
     yield from _topics(read, Operation.READ)
     yield from _topics([topic_name(settings, HISTORY)], Operation.READ, Operation.WRITE)
-    yield from _topics((topic_name(settings, topic) for topic in (HISTORY_ANSWERS, HEARTBEATS)), Operation.WRITE)
+    written = (HISTORY_ANSWERS, HEARTBEATS, DEAD_LETTERS)
+    yield from _topics((topic_name(settings, topic) for topic in written), Operation.WRITE)
 
 
 def _ingest_prices(settings: Settings) -> Iterator[Grant]:

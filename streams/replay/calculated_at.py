@@ -113,7 +113,7 @@ class KeptInputs:
 
 async def calculated_at(
     log: Log, settings: Settings, key: bytes, at_ms: int, *, on_record: Callable[[LogRecord], None],
-    checkpoints: Checkpoints | None = None,
+    on_unreadable: Callable[[LogRecord, BadRow], None], checkpoints: Checkpoints | None = None,
 ) -> list[Calculated]:  # fmt: skip
     """Find what was calculated of an account last by an instant, of each thing that was asked in that record.
 
@@ -123,6 +123,7 @@ async def calculated_at(
         key: The account's key.
         at_ms: The instant, Unix ms.
         on_record: Is told each record that was read.
+        on_unreadable: Is told each record of calculations of the deployment that cannot be read, and why.
         checkpoints: Where checkpoints are; by default the account is folded from its first record on.
 
     Returns:
@@ -131,7 +132,7 @@ async def calculated_at(
     Raises:
         ReplayError: The log cannot be read, or the account's first records are gone.
     """
-    found = await _newest(log, settings, key, at_ms, on_record)
+    found = await _newest(log, settings, key, at_ms, on_record=on_record, on_unreadable=on_unreadable)
     if found is None:
         return []
     record, made = found
@@ -161,8 +162,9 @@ async def calculated_at(
 
 
 async def _newest(
-    log: Log, settings: Settings, key: bytes, at_ms: int, on_record: Callable[[LogRecord], None]
-) -> tuple[LogRecord, CalculationsMade] | None:
+    log: Log, settings: Settings, key: bytes, at_ms: int, *, on_record: Callable[[LogRecord], None],
+    on_unreadable: Callable[[LogRecord, BadRow], None],
+) -> tuple[LogRecord, CalculationsMade] | None:  # fmt: skip
     account, kept = key.decode(), kept_key("calc", split_key(key)[0])
     newest: tuple[LogRecord, CalculationsMade] | None = None
     topic = served_name(settings)
@@ -170,7 +172,7 @@ async def _newest(
         async for window in windows:
             async for record in read_merged(log, window.vector):
                 on_record(record)
-                made = _made(record) if record.key == kept else None
+                made = _made(record, on_unreadable) if record.key == kept else None
                 if made is None or made.at_ms > at_ms or all(of != account for of, *_ in made.asked):
                     continue
                 # Of several replicas, the one that calculated last need not have written last.
@@ -188,10 +190,11 @@ def _asked_for(kept: Mapping[str, T], name: str, what: str) -> T:
     return kept[name]
 
 
-def _made(record: LogRecord) -> CalculationsMade | None:
+def _made(record: LogRecord, on_unreadable: Callable[[LogRecord, BadRow], None]) -> CalculationsMade | None:
     try:
         made = decode_kept(record.value or b"")
-    except BadRow:
+    except BadRow as error:
+        on_unreadable(record, error)
         return None
     return made if isinstance(made, CalculationsMade) else None
 

@@ -22,7 +22,7 @@ from streams.replay.bounded_log import BrokenOff, NoSuchTopic
 from streams.replay.checkpoints import BadCheckpoint, found_in
 from streams.replay.explained import explain_account, explained_vector
 from streams.replay.kafka_log import KafkaLog
-from streams.replay.named_topics import kept_ms
+from streams.replay.named_topics import kept_at_least
 from streams.replay.shown_terms import Summary, standing_body, term_body
 from streams.settings import load_settings
 
@@ -124,7 +124,7 @@ def main(deployment: str, account: str, since_ms: int, until_ms: int) -> None:
         _log.exception("configuration cannot be read by the process that explains")
         say({"failed": "the configuration cannot be read; the server's log says why"})
         return
-    log = KafkaLog(settings.bootstrap, kept_ms(settings), SystemClock())
+    log = KafkaLog(settings.bootstrap, kept_at_least(settings), SystemClock())
     try:
         asyncio.run(explained_lines(log, settings, deployment, account, since_ms=since_ms, until_ms=until_ms, say=say))
     except MemoryError:

@@ -13,12 +13,14 @@ from streams.replay.exported_rows import TEXT, by_column
 from streams.replay.output_files import writing
 from streams.replay.row_lines import RowLines
 from streams.replay.row_tables import TableWriter
+from streams.replay.unreadable_records import UnreadableRecord  # noqa: TC001 - msgspec resolves it at run time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from streams.replay.exported_rows import Column, Row, Schema
+    from streams.replay.unreadable_records import UnreadableRecords
 
 _FORMAT = 1
 # So many rows, or so many characters of their texts, wait in memory: bodies may be of any length up to a record's.
@@ -40,7 +42,8 @@ class ExportManifest(msgspec.Struct, frozen=True):
     ``offsets`` is the window as ``--offsets`` takes it, ``keys`` those that were chosen, ``code`` the version that made
     it, ``sha256`` the digest of the rows, whatever ``file_format`` they are in. ``configuration`` is the hash of what
     figures depend on in the settings, ``writer`` what wrote the file, and ``file_sha256`` the file's own digest, which
-    is the same again where the same writer writes it.
+    is the same again where the same writer writes it. ``unreadable`` is how many records of the window could not be
+    read, so that their rows are not in the file; the first ``NAMED_MAX`` of them are ``unreadable_records``.
     """
 
     format: int
@@ -55,6 +58,8 @@ class ExportManifest(msgspec.Struct, frozen=True):
     configuration: str = ""
     writer: str = ""
     file_sha256: str = ""
+    unreadable: int = 0
+    unreadable_records: tuple[UnreadableRecord, ...] = ()
 
 
 class RowWriter(Protocol):
@@ -129,7 +134,9 @@ class ExportWriter:
             if len(self._waiting) >= _ROWS_AT_ONCE or self._waiting_text >= _TEXT_AT_ONCE:
                 self._flush()
 
-    def finish(self, *, offsets: str, keys: tuple[str, ...], code: str, configuration: str) -> ExportManifest:
+    def finish(
+        self, *, offsets: str, keys: tuple[str, ...], code: str, configuration: str, unreadable: UnreadableRecords
+    ) -> ExportManifest:
         """Write the manifest, and put the export in its place.
 
         Args:
@@ -137,6 +144,7 @@ class ExportWriter:
             keys: Those that were chosen; none for all.
             code: The version of the code.
             configuration: The hash of what figures depend on in the settings.
+            unreadable: The records that could not be read.
 
         Raises:
             NumberTooLong: A row has a number that the format cannot hold.
@@ -145,18 +153,19 @@ class ExportWriter:
         self._flush()
         with writing(self._path):
             self._writer.close()
-            return self._put_in_place(offsets, keys, code, configuration)
+            manifest = ExportManifest(
+                _FORMAT, self._schema.name, self._schema.version, self._format, offsets, keys, code,
+                self._written, self._digest.hexdigest(), configuration, self._writer.name, _sha256_of(self._partial),
+                unreadable.count, tuple(unreadable.named),
+            )  # fmt: skip
+            self._put_in_place(manifest)
+        return manifest
 
-    def _put_in_place(self, offsets: str, keys: tuple[str, ...], code: str, configuration: str) -> ExportManifest:
-        manifest = ExportManifest(
-            _FORMAT, self._schema.name, self._schema.version, self._format, offsets, keys, code,
-            self._written, self._digest.hexdigest(), configuration, self._writer.name, _sha256_of(self._partial),
-        )  # fmt: skip
+    def _put_in_place(self, manifest: ExportManifest) -> None:
         encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
         self._has_manifest = True
         manifest_path(self._path).write_bytes(encoded + b"\n")
         self._partial.rename(self._path)
-        return manifest
 
     def abandon(self) -> None:
         """Remove what was written."""

@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.codec import decode_row
+import msgspec
+
+from models.body_reader import amount_of, body_reader, no_row
+from models.codec import decode_order
 from models.engine.tables import VALUATIONS
-from models.errors import BadNumber, BadRecord, BadRow
 from models.ids import split_key
 from models.prices import decode_tick, mark_of
-from models.provenance import MADE_FROM
-from models.row_keys import key_test
+from models.row_keys import expect_key
+from models.served import is_of_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from streams.replay.bounded_log import LogRecord
 
-_is_account = key_test(VALUATIONS)
 _NS_IN_MS = 1_000_000
 TEXT, WHOLE, TIME_NS, MONEY_E18 = "text", "whole", "time_ns", "money_e18"
 Row = tuple[Any, ...]
@@ -31,7 +32,8 @@ Column = Sequence[Any]
 class Schema(NamedTuple):
     """The columns of an export, by name and kind, and what reads rows from a record: none of one that is of others.
 
-    The cells of a row are in the order of the columns; money is a 1e18-scaled int.
+    The cells of a row are in the order of the columns; money is a 1e18-scaled int. ``read`` raises ``BadRecord`` or
+    ``BadRow`` at a record that cannot be read.
     """
 
     name: str
@@ -56,31 +58,67 @@ def place_of(record: LogRecord) -> Row:
     return record.time_ms * _NS_IN_MS, record.partition, record.offset
 
 
-def _valuation(record: LogRecord) -> Sequence[Row]:
+def split_row_key(table: str, record: LogRecord) -> tuple[str, str]:
+    """Split the key of a table's record as ``split_key`` does.
+
+    Args:
+        table: The table.
+        record: The record.
+
+    Raises:
+        BadRecord: The key is none of the table's.
+    """
     key = record.key or b""
-    if record.value is None or not _is_account(key):
+    expect_key(table, key)
+    return split_key(key)
+
+
+class _MadeFrom(msgspec.Struct, gc=False):
+    at_ms: int
+
+
+class _Shown(msgspec.Struct, gc=False):
+    """The columns that an export has of a row of ``valuations``."""
+
+    status: str
+    stale: int
+    unpriced: int
+    upnl: str | None
+    notional: str | None
+    equity: str | None
+    available_balance: str | None
+    as_of_ms: int | None
+    made_from: _MadeFrom | None = None
+
+
+_read_shown = body_reader(VALUATIONS, _Shown)
+
+
+def _valuation(record: LogRecord) -> Sequence[Row]:
+    value = record.value
+    if value is None or not is_of_account(record.key or b""):
         return ()
+    deployment, account = split_row_key(VALUATIONS, record)
+    body, (term, version) = _read_shown(value), decode_order(value)
     try:
-        row = decode_row(record.value)
-    except BadRow:
-        return ()
-    body = row.body
-    deployment, account = split_key(key)
-    made = body.get(MADE_FROM)
+        figures = [amount_of(text) for text in (body.upnl, body.notional, body.equity, body.available_balance)]
+    except ValueError as error:
+        raise no_row(value, VALUATIONS, error) from error
+    made = body.made_from
     cells = (
-        *place_of(record), deployment, account, row.term, row.version, body["status"], body["stale"], body["unpriced"],
-        *(None if body[name] is None else int(body[name]) for name in _FIGURES),
-        body["as_of_ms"] * _NS_IN_MS, None if made is None else made["at_ms"] * _NS_IN_MS,
+        *place_of(record), deployment, account, term, version, body.status, body.stale, body.unpriced, *figures,
+        _ns(body.as_of_ms), None if made is None else _ns(made.at_ms),
     )  # fmt: skip
     return (cells,)
 
 
+def _ns(time_ms: int | None) -> int | None:
+    return None if time_ms is None else time_ms * _NS_IN_MS
+
+
 def _price(record: LogRecord) -> Sequence[Row]:
-    try:
-        tick = decode_tick(record.value or b"")
-        mark = mark_of(tick, record.offset)
-    except (BadRecord, BadNumber):
-        return ()
+    tick = decode_tick(record.value or b"")
+    mark = mark_of(tick, record.offset)
     cells = (
         *place_of(record), tick.source, tick.symbol, tick.event_ms * _NS_IN_MS, tick.received_ms * _NS_IN_MS,
         mark.mark_e18, mark.index_e18, mark.funding_rate_e18,

@@ -6,80 +6,83 @@ every format, so that tools read it by functions of their own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from models.account_events import decode_account_record
+from models.account_events import Transaction, decode_account_record
 from models.codec import decode_row
-from models.engine.tables import ACCOUNTS, QUOTE_HISTORY
+from models.engine.tables import ALERTS, POSITION_STATES, QUOTE_HISTORY
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
 from models.kept_inputs import CalculationsMade, FundingMade, decode_kept
-from models.row_keys import key_test
-from streams.replay.exported_rows import MONEY_E18, PLACE, TEXT, TIME_NS, WHOLE, Schema, place_of
+from streams.replay.exported_rows import MONEY_E18, PLACE, TEXT, TIME_NS, WHOLE, Schema, place_of, split_row_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streams.replay.bounded_log import LogRecord
     from streams.replay.exported_rows import Row
 
-_is_account, _is_finished_quote = key_test(ACCOUNTS), key_test(QUOTE_HISTORY)
+K = TypeVar("K", CalculationsMade, FundingMade)
+
 _NS_IN_MS = 1_000_000
 _NS_IN_S = 1_000_000_000
 _CALCULATIONS, _FUNDING = b":calc:", b":funding:"
 
 
 def _account_events(record: LogRecord) -> Sequence[Row]:
+    value, key = record.value or b"", record.key or b""
+    found = decode_account_record(value)
     try:
-        found = decode_account_record(record.value or b"")
-    except BadRecord:
-        return ()
-    deployment, _, account = (record.key or b"").decode(errors="replace").partition(":")
-    body = orjson.loads(record.value or b"")
-    time_s = body.get("time_s")
+        deployment, account = split_key(key)
+        body = orjson.loads(value)
+    except ValueError as error:
+        msg = f"expected an account-events record with a key of text, found {value[:80]!r} of {key!r:.200} ({error})"
+        raise BadRecord(msg) from error
+    time_s = found.time_s if isinstance(found, Transaction) else None
     cells = (
-        *place_of(record), deployment, account or None, body["kind"], *found.position, body.get("block"),
-        None if time_s is None else time_s * _NS_IN_S, body.get("tx"), _text(body),
+        *place_of(record), deployment, account or None, body["kind"], *found.position, getattr(found, "block", None),
+        None if time_s is None else time_s * _NS_IN_S, getattr(found, "tx", None), _text(body),
     )  # fmt: skip
     return (cells,)
 
 
-def _rows_of_accounts(record: LogRecord) -> Sequence[Row]:
-    key, found = record.key or b"", _row(record)
-    return ((*place_of(record), *split_key(key), *found),) if found is not None and _is_account(key) else ()
+def _rows_of_accounts(table: str) -> Callable[[LogRecord], Sequence[Row]]:
+    return lambda record: ((*place_of(record), *split_row_key(table, record), *_row(record)),)
 
 
 def _quotes(record: LogRecord) -> Sequence[Row]:
-    key, found = record.key or b"", _row(record)
-    if found is None or not _is_finished_quote(key):
-        return ()
-    of, _, quote = key.rpartition(b":")
-    return ((*place_of(record), *split_key(of), quote.decode(), *found),)
+    deployment, rest = split_row_key(QUOTE_HISTORY, record)
+    account, _, quote = rest.rpartition(":")
+    return ((*place_of(record), deployment, account, quote, *_row(record)),)
 
 
 def _fundings(record: LogRecord) -> Sequence[Row]:
-    made = _kept(record, _FUNDING)
-    if not isinstance(made, FundingMade):
+    kept = _kept(record, _FUNDING, FundingMade)
+    if kept is None:
         return ()
-    deployment = (record.key or b"").removeprefix(_FUNDING).decode(errors="replace")
+    deployment, made = kept
     said = (*place_of(record), deployment, made.at_ms * _NS_IN_MS, made.share, made.max_rate, int(made.is_scaled))
-    return [
-        (*said, market, one.symbol_id, one.tick_offset, int(one.rate_e18), one.epoch_s, one.interval_s)
-        for market, one in sorted(made.markets.items())
-    ]
+    try:
+        return [
+            (*said, market, one.symbol_id, one.tick_offset, int(one.rate_e18), one.epoch_s, one.interval_s)
+            for market, one in sorted(made.markets.items())
+        ]
+    except ValueError as error:
+        msg = f"expected rates that are whole numbers, found {record.value!r:.200} ({error})"
+        raise BadRow(msg) from error
 
 
 def _calculations(record: LogRecord) -> Sequence[Row]:
-    made = _kept(record, _CALCULATIONS)
-    if not isinstance(made, CalculationsMade):
+    kept = _kept(record, _CALCULATIONS, CalculationsMade)
+    if kept is None:
         return ()
+    deployment, made = kept
     marks = {
         market: None if one is None else {"mark_key": one.key, "mark_offset": one.offset, "stale": one.stale}
         for market, one in made.marks.items()
     }
-    deployment = (record.key or b"").removeprefix(_CALCULATIONS).decode(errors="replace")
     said = (*place_of(record), deployment, made.at_ms * _NS_IN_MS)
     # Thousands of calculations may share them.
     inputs = (_text(marks), _text(made.references))
@@ -89,28 +92,37 @@ def _calculations(record: LogRecord) -> Sequence[Row]:
     ]
 
 
-def _row(record: LogRecord) -> Row | None:
+def _row(record: LogRecord) -> Row:
     """Order and body of a row; a tombstone has neither."""
     if record.value is None:
         return None, None, None
-    try:
-        row = decode_row(record.value)
-    except BadRow:
-        return None
+    row = decode_row(record.value)
     return row.term, row.version, _text(row.body)
 
 
-def _kept(record: LogRecord, prefix: bytes) -> CalculationsMade | FundingMade | None:
-    if record.value is None or not (record.key or b"").startswith(prefix):
+def _kept(record: LogRecord, prefix: bytes, kind: type[K]) -> tuple[str, K] | None:
+    """Of which deployment figures were made, and of what; None of a record of something else."""
+    key = record.key or b""
+    if record.value is None or not key.startswith(prefix):
         return None
+    made = decode_kept(record.value)
     try:
-        return decode_kept(record.value)
-    except BadRow:
-        return None
+        deployment = key.removeprefix(prefix).decode()
+    except UnicodeDecodeError as error:
+        msg = f"expected the name of a deployment behind {prefix!r}, found {key!r:.200}"
+        raise BadRow(msg) from error
+    if not isinstance(made, kind):
+        msg = f"expected what {key!r:.200} is of, a {kind.__name__}, found a {type(made).__name__}"
+        raise BadRow(msg)
+    return deployment, made
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - JSON
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError as error:
+        msg = f"expected numbers of 64 bits, found {value!r:.200} ({error})"
+        raise BadRow(msg) from error
 
 
 _ACCOUNT = {**PLACE, "deployment": TEXT, "account": TEXT}
@@ -125,8 +137,8 @@ TOPIC_SCHEMAS = (
         },
         _account_events,
     ),
-    Schema("alerts", 1, {**_ACCOUNT, **_ROW}, _rows_of_accounts),
-    Schema("position-states", 1, {**_ACCOUNT, **_ROW}, _rows_of_accounts),
+    Schema("alerts", 1, {**_ACCOUNT, **_ROW}, _rows_of_accounts(ALERTS)),
+    Schema("position-states", 1, {**_ACCOUNT, **_ROW}, _rows_of_accounts(POSITION_STATES)),
     Schema("quote-history", 1, {**_ACCOUNT, "quote": TEXT, **_ROW}, _quotes),
     Schema(
         "fundings",

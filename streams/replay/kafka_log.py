@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -36,6 +36,17 @@ _ENDLESS = 2**62
 _ASKED_AT_MOST = 6
 
 
+class Kept(NamedTuple):
+    """How long the records of a topic stay.
+
+    ``ms``: that long at least, in ms, unless its bytes are bounded too (``is_bounded``): then the oldest ones go when
+    there are too many.
+    """
+
+    ms: int
+    is_bounded: bool = False
+
+
 class _WithHeaders(Record[bytes | None], Protocol):
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
@@ -48,14 +59,14 @@ class KafkaLog:
 
     Args:
         bootstrap: How the cluster is reached.
-        kept_ms: For how long the records of a topic stay at least, by its full name, in ms; of those that are not
-            named, the oldest record tells.
+        kept: How long the records of a topic stay, by its full name; of those that are not named, the oldest record
+            tells.
         clock: Tells the instant now.
     """
 
-    def __init__(self, bootstrap: Bootstrap, kept_ms: Mapping[str, int], clock: Clock) -> None:
+    def __init__(self, bootstrap: Bootstrap, kept: Mapping[str, Kept], clock: Clock) -> None:
         self._bootstrap = bootstrap
-        self._kept_ms = kept_ms
+        self._kept = kept
         self._clock = clock
 
     async def cluster(self) -> str | None:
@@ -92,15 +103,20 @@ class KafkaLog:
         now_ms = self._clock.now_ms()
         held = {}
         for tp in tps:
-            first = oldest.get(Place(*tp))
-            found = now_ms if first is None else first.time_ms
-            since_ms = None
-            if begins[tp] > 0:
-                # A quiet partition's oldest record may be young though nothing younger than the retention is gone.
-                kept_ms = self._kept_ms.get(tp.topic)
-                since_ms = found if kept_ms is None else min(found, now_ms - kept_ms)
+            since_ms = self._since_ms(tp.topic, oldest.get(Place(*tp)), now_ms) if begins[tp] > 0 else None
             held[Place(*tp)] = Held(begins[tp], ends[tp], since_ms)
         return held
+
+    def _since_ms(self, topic: str, oldest: LogRecord | None, now_ms: int) -> int:
+        """Since when a place is held of which records are gone, Unix ms."""
+        kept = self._kept.get(topic)
+        found_ms = now_ms if oldest is None else oldest.time_ms
+        # What went for its bytes may be as young as the oldest record; it leaves as many bytes as are allowed, so that
+        # a place which is empty was emptied by time.
+        if kept is None or (kept.is_bounded and oldest is not None):
+            return found_ms
+        # A quiet partition's oldest record may be young though nothing younger than the retention is gone.
+        return min(found_ms, now_ms - kept.ms)
 
     async def find(self, held: Mapping[Place, Held], time_ms: int) -> Mapping[Place, int]:
         """The first offset of each place at which a record was made at an instant or later; its end where none was.

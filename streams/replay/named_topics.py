@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from models.engine.tables import TABLES
 from streams.kafka.topics import SERVED, changelog_name, registry, served_name
+from streams.replay.kafka_log import Kept
 
 if TYPE_CHECKING:
     from streams.settings import Settings
+
+_FOREVER = -1
 
 
 def find_topic(settings: Settings, text: str) -> str:
@@ -34,7 +37,12 @@ def compacted_topics(settings: Settings) -> frozenset[str]:
     return frozenset(topic.name for topic in registry(settings) if "compact" in topic.config["cleanup.policy"])
 
 
-def kept_ms(settings: Settings) -> dict[str, int]:
-    """For how long the records of each topic stay at least, by its full name, in ms; without those kept for ever."""
-    kept = {topic.name: int(topic.config.get("retention.ms", -1)) for topic in registry(settings)}
-    return {name: retention_ms for name, retention_ms in kept.items() if retention_ms >= 0}
+def kept_at_least(settings: Settings) -> dict[str, Kept]:
+    """For how long the records of each topic stay at least, by its full name; without those kept for ever."""
+    found = {}
+    for topic in registry(settings):
+        kept_ms = int(topic.config.get("retention.ms", _FOREVER))
+        if kept_ms != _FOREVER:
+            is_bounded = int(topic.config.get("retention.bytes", _FOREVER)) != _FOREVER
+            found[topic.name] = Kept(kept_ms, is_bounded=is_bounded)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.engine.in_memory import Engine
+from models.engine.tables import ACCOUNTS
 from models.errors import BadRecord
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import topic_name
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from models.engine.tables import MemoryTables
+    from models.venue import Held as HeldAccount
     from models.venue import Positioned
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.settings import Settings
@@ -120,6 +122,15 @@ class RawFold:
         if self._unwritten >= _UNWRITTEN_MAX:
             self.write()
         return decoded
+
+    def held_account(self, key: bytes) -> HeldAccount | None:
+        """What an account holds, as far as it is folded and written; None where there is none.
+
+        Raises:
+            BadRow: Its venue can make nothing of its row.
+        """
+        row = self.engine.tables.read(ACCOUNTS, key)
+        return None if row is None else self.venue.read_held(row)
 
     def write(self) -> None:
         """Write the rows of what was put."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.account_events import Progress
-from models.engine.tables import ACCOUNTS
-from models.errors import BadRecord
+from models.errors import BadRecord, BadRow
 from models.instants import rfc3339
 from models.provenance import MADE_FROM, named_marks
 from models.valuations import UNPRICED, VALUED
@@ -99,8 +98,11 @@ class RowBounds:
         """The rows whose account has been another for too long, and since when."""
         applied: dict[bytes, LogOffset] = {}
         for key, body in self._rows.items():
-            row = fold.engine.tables.read(ACCOUNTS, key)
-            held = None if row is None else fold.venue.read_held(row)
+            try:
+                held = fold.held_account(key)
+            except BadRow:
+                # Of an account of which its venue can make nothing, that has been said.
+                continue
             if held is not None and list(held.applied) > body["position"]:
                 applied[key] = held.applied
         # What changed all accounts at once, such as a rollback, is found where the account says that it was.

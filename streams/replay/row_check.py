@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from models.codec import decode_row, row_order
-from models.engine.tables import ACCOUNTS, VALUATIONS
+from models.engine.tables import VALUATIONS
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
 from models.provenance import MADE_FROM, NOT_OF_INPUTS, named_marks
-from models.row_keys import key_test
-from models.valuations import UNSUPPORTED
+from models.row_keys import expect_key
+from models.valuations import SUSPECT, UNSUPPORTED
 from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.replay.account_at import fold_references
 from streams.replay.bounded_log import Place, Span
+from streams.replay.checked_columns import expect_columns, version_of
 from streams.replay.cut import Cut, cut_of
 from streams.replay.merging import read_merged
 from streams.replay.raw_fold import RawFold, expect_first
@@ -32,6 +33,8 @@ from streams.replay.row_inputs import NamedInputs, Places, Unnamed, read_offsets
 
 if TYPE_CHECKING:
     from models.chain_records import LogOffset
+    from models.errors import TidemarkError
+    from models.venue import Held
     from streams.replay.bounded_log import Log, LogRecord
     from streams.replay.row_inputs import Offsets
     from streams.settings import Settings
@@ -43,8 +46,15 @@ A column ``positions.NAME`` is what each position should have, in their order.
 """
 
 
+UNREADABLE = "unreadable"
+"""The difference of a row that cannot be read: ``ours`` says where it stands, ``again`` the cause."""
+
+
 class RowDifference(NamedTuple):
-    """A field of a row that is another when it is made anew: ``ours`` in the row, ``again`` recomputed, both JSON."""
+    """A field of a row that is another when it is made anew: ``ours`` in the row, ``again`` recomputed, both JSON.
+
+    ``name`` is ``UNREADABLE`` of a row that cannot be read, or whose account cannot.
+    """
 
     key: str
     name: str
@@ -83,6 +93,16 @@ class RowReport:
         texts = (orjson.dumps(one).decode() for one in (ours, again))
         self.differences.append(RowDifference(key.decode(errors="replace"), name, *texts))
 
+    def cannot_read(self, record: LogRecord, cause: TidemarkError) -> None:
+        """Note a row that cannot be read.
+
+        Args:
+            record: The record that it stands in.
+            cause: Why it cannot be read.
+        """
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        self.differs(record.key or b"", UNREADABLE, place, str(cause))
+
 
 class Checking(NamedTuple):
     """How rows are checked.
@@ -106,55 +126,57 @@ async def check_rows(checking: Checking) -> RowReport:
     Raises:
         ReplayError: The log cannot be read, or lacks first records of a raw topic.
     """
-    report, settings, is_key = RowReport(), checking.settings, key_test(VALUATIONS)
+    report, settings = RowReport(), checking.settings
     cut = await cut_of(checking.log, [changelog_name(settings, VALUATIONS)])
-    bodies = await _current_rows(checking, cut, report)
-    by_deployment: defaultdict[str, dict[bytes, dict[str, Any]]] = defaultdict(dict)
-    for key, body in bodies.items():
-        if is_key(key):
-            by_deployment[split_key(key)[0]][key] = body
-        else:
-            report.not_comparable["under a key that no account has"] += 1
+    by_deployment: defaultdict[str, dict[bytes, tuple[LogRecord, dict[str, Any]]]] = defaultdict(dict)
+    for key, record in (await _current_rows(checking, cut, report)).items():
+        try:
+            expect_key(VALUATIONS, key)
+            by_deployment[split_key(key)[0]][key] = record, decode_row(record.value or b"").body
+        except (BadRecord, BadRow) as error:
+            report.cannot_read(record, error)
     for name, rows in sorted(by_deployment.items()):
         if name not in settings.deployments:
             report.not_comparable["of a deployment that is not configured"] += len(rows)
             continue
-        fold = RawFold(settings, name, rows)
-        comparable = {key: body for key, body in rows.items() if _is_comparable(fold, body, report)}
+        fold, comparable = RawFold(settings, name, rows), {}
+        for key, (record, body) in rows.items():
+            try:
+                if _is_comparable(fold, body, report):
+                    comparable[key] = body
+            except BadRow as error:
+                report.cannot_read(record, error)
         if comparable:
             await _check_deployment(checking, name, comparable, report, cut.time_ms)
     return report
 
 
-async def _current_rows(checking: Checking, cut: Cut, report: RowReport) -> dict[bytes, dict[str, Any]]:
-    newest: dict[bytes, bytes] = {}
+async def _current_rows(checking: Checking, cut: Cut, report: RowReport) -> dict[bytes, LogRecord]:
+    newest: dict[bytes, LogRecord] = {}
     report.cut |= {place: one.end for place, one in cut.held.items()}
     async for record in read_merged(checking.log, {place: Span(*one[:2]) for place, one in cut.held.items()}):
         checking.on_record(record)
         key = record.key or b""
+        standing = newest.get(key)
         if record.value is None:
             newest.pop(key, None)
-        elif key not in newest or row_order(record.value) >= row_order(newest[key]):
-            newest[key] = record.value
+        elif standing is None or row_order(record.value) >= row_order(standing.value or b""):
+            newest[key] = record
     report.rows = len(newest)
-    bodies = {}
-    for key, value in newest.items():
-        try:
-            bodies[key] = decode_row(value).body
-        except BadRow as error:
-            report.differs(key, "row", repr(value[:60]), str(error))
-    return bodies
+    return newest
 
 
 def _is_comparable(fold: RawFold, body: Mapping[str, Any], report: RowReport) -> bool:
-    made = body.get(MADE_FROM)
+    """Whether a row can be made anew as it was; it raises ``BadRow`` where that cannot be read off the row."""
+    made = version_of(body)
     if made is None:
         why = "of a version that named no inputs"
-    elif made["venue"] != f"{fold.venue.kind}/{fold.venue.figures_version}":
-        why = f"of version {made['venue']} of the venue's figures"
-    elif made["settings"] != fold.deployment.settings:
-        why = f"of settings {made['settings']}"
+    elif made[0] != f"{fold.venue.kind}/{fold.venue.figures_version}":
+        why = f"of version {made[0]} of the venue's figures"
+    elif made[1] != fold.deployment.settings:
+        why = f"of settings {made[1]}"
     else:
+        expect_columns(body)
         return True
     report.not_comparable[why] += 1
     return False
@@ -239,23 +261,16 @@ class _Comparing:
         await self._bounds.check(log, place, self.fold, due_ms=due_ms, on_record=self._on_record)
 
     def _compare(self, key: bytes, body: dict[str, Any]) -> None:
-        value = self.fold.engine.tables.read(ACCOUNTS, key)
-        held = None if value is None else self.fold.venue.read_held(value)
-        if held is None or list(held.applied) != body["position"]:
-            if held is not None and held.applied[0] == body["position"][0]:
-                self._report.not_comparable["of an account in the middle of a raw record"] += 1
-            else:
-                self._no_such_position(key, None if held is None else held.applied)
-            return
         named = NamedInputs(body, self.fold, *self._inputs)
-        unsupported = body["status"] == UNSUPPORTED
         try:
+            held = self.fold.held_account(key)
+            if held is None or list(held.applied) != body["position"]:
+                self._of_other_position(key, body, held)
+                return
+            unsupported = body["status"] == UNSUPPORTED
             again = self.fold.venue.value(held, body["account_order"][0], named, unsupported=unsupported).body
-        except Unnamed as unnamed:
-            self._report.not_comparable[str(unnamed)] += 1
-            return
-        except (BadRecord, KeyError) as error:
-            self._report.differs(key, "inputs", body[MADE_FROM], repr(error))
+        except (Unnamed, BadRecord, BadRow, KeyError) as error:
+            self._cannot_value(key, body, named.missing, error)
             return
         made_again = orjson.loads(orjson.dumps(again))
         names = [name for name in {**body, **made_again} if name not in NOT_OF_INPUTS]
@@ -265,6 +280,23 @@ class _Comparing:
         if not differing:
             self._report.same += 1
             self._value_again(key, body)
+
+    def _of_other_position(self, key: bytes, body: Mapping[str, Any], held: Held | None) -> None:
+        if held is not None and held.applied[0] == body["position"][0]:
+            self._report.not_comparable["of an account in the middle of a raw record"] += 1
+        else:
+            self._no_such_position(key, None if held is None else held.applied)
+
+    def _cannot_value(self, key: bytes, body: Mapping[str, Any], missing: str | None, error: Exception) -> None:
+        if missing is not None:
+            self._report.not_comparable[missing] += 1
+        elif not isinstance(error, BadRow):
+            self._report.differs(key, "inputs", body[MADE_FROM], repr(error))
+        elif body["status"] == SUSPECT:
+            # So a worker shows an account of which its venue can make nothing.
+            self._report.not_comparable["of an account of which its venue can make nothing"] += 1
+        else:
+            self._report.differs(key, UNREADABLE, body["status"], str(error))
 
     def _no_such_position(self, key: bytes, applied: LogOffset | None) -> None:
         self._report.differs(key, "position", self._rows[key]["position"], applied)

@@ -40,6 +40,9 @@ class NamedInputs:
         read: The records that rows name.
         ticks: Where ticks stand.
         said: Where references stand.
+
+    Attributes:
+        missing: Why an input is not there that was asked for; whoever asked may have made another error of it.
     """
 
     def __init__(self, body: Mapping[str, Any], fold: RawFold, read: Offsets, ticks: Places, said: Places) -> None:
@@ -48,6 +51,7 @@ class NamedInputs:
         self._references = body[MADE_FROM].get("references", {})
         self._is_fresh = not body["stale"]
         self._fold, self._read, self._ticks, self._said = fold, read, ticks, said
+        self.missing: str | None = None
 
     def mark(self, market: int | str, /) -> UsedMark | None:
         """The mark at which the row values a market."""
@@ -62,8 +66,8 @@ class NamedInputs:
         key, offset = named["mark_key"], named["mark_offset"]
         record = self._read.get(self._ticks.of(key.encode()), {}).get(offset)
         if record is None:
-            msg = "the tick of a mark is not held any more"
-            raise Unnamed(msg)
+            missing = "the tick of a mark is not held any more"
+            raise self._unnamed(missing)
         if record.key != key.encode():
             msg = f"expected a tick of {key} at offset {offset}, found one of {record.key!r}"
             raise BadRecord(msg)
@@ -71,8 +75,8 @@ class NamedInputs:
         stale = named.get("stale")
         if stale is None:
             if not self._is_fresh:
-                msg = "it does not name which of its marks was stale"
-                raise Unnamed(msg)
+                missing = "it does not name which of its marks was stale"
+                raise self._unnamed(missing)
             stale = False
         return used_mark(key, mark, stale=stale)
 
@@ -83,9 +87,13 @@ class NamedInputs:
             return None
         record = self._read.get(Place(self._said.topic, at[0]), {}).get(at[1])
         if record is None:
-            msg = "a reference was said again since, and compacted away"
-            raise Unnamed(msg)
+            missing = "a reference was said again since, and compacted away"
+            raise self._unnamed(missing)
         return UsedReference(read_reference(self._fold.venue, name, record.value or b""), at[0], at[1])
+
+    def _unnamed(self, missing: str) -> Unnamed:
+        self.missing = missing
+        return Unnamed(missing)
 
 
 class Places(NamedTuple):

@@ -6,14 +6,17 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.codec import decode_row, row_order
+from models.errors import BadRecord, BadRow
 from models.provenance import MADE_FROM
 from streams.kafka.topics import served_name
+from streams.replay.exported_rows import VALUATIONS_SCHEMA
 from streams.replay.looking_back import windows_back
 from streams.replay.merging import read_merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from models.errors import TidemarkError
     from streams.replay.bounded_log import Log, LogRecord
     from streams.settings import Settings
 
@@ -31,8 +34,9 @@ class ServedRow(NamedTuple):
 
 
 async def served_at(
-    log: Log, settings: Settings, key: bytes, at_ms: int, *, on_record: Callable[[LogRecord], None]
-) -> ServedRow | None:
+    log: Log, settings: Settings, key: bytes, at_ms: int, *, on_record: Callable[[LogRecord], None],
+    on_unreadable: Callable[[LogRecord, TidemarkError], None],
+) -> ServedRow | None:  # fmt: skip
     """Find the row that was shown of an account as of an instant.
 
     Args:
@@ -41,9 +45,10 @@ async def served_at(
         key: The account's key.
         at_ms: The instant, Unix ms.
         on_record: Is told each record that was read.
+        on_unreadable: Is told each row of the account that cannot be read, and why; it may have been shown by then.
 
     Returns:
-        The newest row by then; None where none that is held was shown.
+        The newest row by then that can be read; None where none that is held was shown.
 
     Raises:
         ReplayError: The log cannot be read.
@@ -55,12 +60,23 @@ async def served_at(
                 on_record(record)
                 if record.key != key or record.value is None or record.time_ms > at_ms:
                     continue
+                if not _is_read(record, on_unreadable):
+                    continue
                 # A fenced owner's late row is of an older term, and may stand behind the row that was shown last.
                 if newest is None or row_order(record.value) >= row_order(newest.value or b""):
                     newest = record
             if newest is not None and (window.since_ms is None or newest.time_ms - window.since_ms >= _LATE_MS):
                 break
     return None if newest is None else ServedRow(decode_row(newest.value or b"").body, newest)
+
+
+def _is_read(record: LogRecord, on_unreadable: Callable[[LogRecord, TidemarkError], None]) -> bool:
+    try:
+        VALUATIONS_SCHEMA.read(record)
+    except (BadRecord, BadRow) as error:
+        on_unreadable(record, error)
+        return False
+    return True
 
 
 def differing(shown: Mapping[str, Any], recomputed: Mapping[str, Any]) -> list[str]:

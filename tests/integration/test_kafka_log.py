@@ -16,7 +16,7 @@ from streams.process.clock import SystemClock
 from streams.replay import kafka_log
 from streams.replay.bounded_log import BrokenOff, LogRecord, NoSuchTopic, OutOfRetention, Place, Span
 from streams.replay.captured_log import CapturedLog, CaptureWriter, Manifest
-from streams.replay.kafka_log import KafkaLog
+from streams.replay.kafka_log import KafkaLog, Kept
 from streams.replay.log_window import check_offsets, read_offsets, resolve_times, write_offsets
 from streams.replay.merging import merged
 from streams.settings.kafka_client import Bootstrap
@@ -150,8 +150,13 @@ async def test_what_retention_has_deleted_is_refused_and_named_also_in_the_middl
     with pytest.raises(OutOfRetention, match="held since"):
         await resolve_times(log, [topic], began_ms, None)
     # What is younger than the topic's retention was not deleted by it, however young the oldest record is.
-    keeping = KafkaLog(own.bootstrap, {topic: CLOCK.now_ms() - began_ms + 60_000}, CLOCK)
+    kept = Kept(CLOCK.now_ms() - began_ms + 60_000)
+    keeping = KafkaLog(own.bootstrap, {topic: kept}, CLOCK)
     assert Span(39, 40) == (await resolve_times(keeping, [topic], began_ms, None))[Place(topic, 0)]
+    # What went for its bytes may be of any age.
+    bounded = KafkaLog(own.bootstrap, {topic: kept._replace(is_bounded=True)}, CLOCK)
+    with pytest.raises(OutOfRetention, match="held since"):
+        await resolve_times(bounded, [topic], began_ms, None)
     await admin.close()
 
 

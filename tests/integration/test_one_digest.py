@@ -58,6 +58,7 @@ from tests.support.flash import OWNER, SOL_LONG, basket, references, said
 from tests.support.flash import position as flash_position
 from tests.support.golden import FORKS, FORKS_SYMBOL, forked_chain, forked_deployment
 from tests.support.ledger import inputs, position, record, wallet
+from tests.support.listed_log import all_read
 from tests.support.pipeline import producer, write_chain, write_ticks
 from tests.support.records import create_all
 
@@ -179,7 +180,7 @@ def _funding(made: FundingMade, market: KeptFunding) -> dict[str, Any]:
 async def _basket(log: Log, settings: Settings, at_ms: int) -> object:
     """The frame in which the basket was sent, of the inputs that were kept."""
     key = f"{FLASH}:{OWNER}".encode()
-    (found,) = await calculated_at(log, settings, key, at_ms, on_record=lambda _: None)
+    (found,) = await calculated_at(log, settings, key, at_ms, on_record=lambda _: None, on_unreadable=all_read)
     assert found.statement is not None
     assert FLASH_DIALECT.again is not None
     frame = FLASH_DIALECT.again(found.statement, found.asked, found.inputs)

@@ -11,6 +11,7 @@ from streams.replay.bounded_log import BrokenOff, Held, LogRecord, NoSuchTopic, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
+    from models.errors import TidemarkError
     from streams.replay.bounded_log import Span
 
 
@@ -18,6 +19,12 @@ def record(  # noqa: PLR0917 - in the order of a record
     topic: str, partition: int, offset: int, time_ms: int, value: str = "{}", key: str = "k"
 ) -> LogRecord:
     return LogRecord(time_ms, topic, partition, offset, key.encode(), value.encode())
+
+
+def all_read(record: LogRecord, error: TidemarkError) -> None:
+    """Fail at a record that cannot be read."""
+    msg = f"{record} cannot be read"
+    raise AssertionError(msg) from error
 
 
 class ListedLog:

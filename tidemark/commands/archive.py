@@ -50,9 +50,9 @@ def write(*, url: str, topics: tuple[str, ...], older_than: str, as_json: bool, 
     """Archive what is older than AGE and not archived yet, of TOPICs or of all that are worth it.
 
     These are all topics but those that say the same again within minutes and those that workers make of others. Each
-    partition is archived from the offset on up to which it is already, in Parquet files of some MB; a run that is ended
-    is gone on with by the next one. Nothing is deleted from Kafka: its own retention does that. Run it more often than
-    the shortest retention, by one process at a time.
+    partition is archived from the offset on up to which it is already, in Parquet files of some MB. A run that is ended
+    is gone on with by the next one, which takes what that left as far as its digest is right. Nothing is deleted from
+    Kafka: its own retention does that. Run it more often than the shortest retention, by one process at a time.
 
     \b
     Exit codes:
@@ -88,8 +88,8 @@ def write(*, url: str, topics: tuple[str, ...], older_than: str, as_json: bool, 
 def check(*, url: str, topics: tuple[str, ...], as_json: bool) -> None:
     """Read every file of an archive, and hold it against its manifest and its topic's index.
 
-    TOPICs are full names. A file that no index names is left over from a run that was ended; nobody reads it, and the
-    next run writes it anew.
+    TOPICs are full names. A file that no index names is left over from a run that was ended, and no reader is shown it.
+    The next run takes it in where it is whole and of the same cluster, and reads the rest from Kafka again.
 
     \b
     Exit codes:
@@ -205,6 +205,8 @@ async def _write(
         lost = lost or bool(due.lost)
         for gap in _lost(due):
             click.echo(f"lost: {gap} is in Kafka no more", err=True)
+        for why in due.refused:
+            click.echo(f"not taken: {why}", err=True)
         progress = Progress(due.vector, clock)
         if not dry_run:
             await archive_due(log, store, due, config, code=version_text(), on_record=progress.take)

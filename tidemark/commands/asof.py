@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from tidemark.log_source import checkpoints_option, log_options
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
@@ -89,6 +90,9 @@ def asof(
         raise SystemExit(EXIT_NOTHING)
     said = {"deployment": deployment, **_recomputed(then.recomputed)}
     if is_served:
+        for one in then.unreadable:
+            click.echo(f"unreadable: {one.topic}:{one.partition}:{one.offset} {one.cause}", err=True)
+        said["unreadable"] = [msgspec.to_builtins(one) for one in then.unreadable]
         said["served"] = None if then.shown is None else _shown(then.shown, then.differs)
     if then.calculated is not None:
         said["calculated"] = [_again(one) for one in then.calculated]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tidemark.log_source import LogSource
 
 _EXIT_DIFFERS = 1
+_EXIT_UNREADABLE = 4
+# So many unreadable records are printed; the manifest names more.
+_PRINTED_MAX = 20
 
 
 _SCHEMAS = (
@@ -55,7 +58,7 @@ def export(
     figures of. Beside FILE stands FILE.manifest.json, which names the offsets, versions, the configuration, and digests
     of the rows and of the file. With --manifest instead of WHAT and a window, the same is written once more, and has to
     have these digests. Parquet and Arrow need pyarrow, which tidemark[analysis] brings; columns are in docs/replay.md.
-    FILE is there only when it is whole.
+    FILE is there only when it is whole. A record that cannot be read is left out, named on stderr and in the manifest.
 
     \b
     Exit codes:
@@ -64,6 +67,7 @@ def export(
         2  nothing was written: no such window, topic or Kafka, something is at FILE, FILE cannot be
            written, or pyarrow is missing
         3  it broke off: the log changed, or the broker stopped, and nothing is left of it
+        4  the export is there, but records could not be read: their rows are not in it
     \b
         tidemark export valuations --from -1d --out day.parquet
         tidemark export --manifest day.parquet.manifest.json --out again.parquet
@@ -103,8 +107,11 @@ def export(
         click.echo(json.dumps(msgspec.to_builtins(made)))
     else:
         click.echo(f"{out}: {made.rows} rows, digest {made.sha256}")
+    _name_unreadable(made)
     if before is not None:
         _expect_same(before, made)
+    if made.unreadable:
+        raise SystemExit(_EXIT_UNREADABLE)
 
 
 def _once_more(
@@ -139,6 +146,14 @@ def _expect_same(before: ExportManifest, made: ExportManifest) -> None:
         raise SystemExit(_EXIT_DIFFERS)
 
 
+def _name_unreadable(made: ExportManifest) -> None:
+    printed = made.unreadable_records[:_PRINTED_MAX]
+    for one in printed:
+        click.echo(f"unreadable: {one.topic}:{one.partition}:{one.offset} {one.cause}", err=True)
+    if made.unreadable > len(printed):
+        click.echo(f"{made.unreadable} records are unreadable, of which the manifest names the first", err=True)
+
+
 async def _write(
     log: Log, window: Window, schema: Schema, writer: ExportWriter, chosen: tuple[tuple[str, ...], str]
 ) -> ExportManifest | None:
@@ -146,17 +161,19 @@ async def _write(
     from streams.process.version import version_text
     from streams.replay.log_window import write_offsets
     from streams.replay.named_window import chosen_records
+    from streams.replay.row_reading import RowReading
     from tidemark.replay_progress import Progress
 
     keys, configuration = chosen
-    progress, is_whole = Progress(window.vector, SystemClock()), False
+    progress, reading, is_whole = Progress(window.vector, SystemClock()), RowReading(schema), False
     made = None
     try:
         async for record in chosen_records(log, window, keys, progress.take):
-            writer.take(schema.read(record))
-        if writer.rows:
+            writer.take(reading.rows_of(record))
+        if writer.rows or reading.unreadable.count:
+            offsets, code = write_offsets(window.vector), version_text()
             made = writer.finish(
-                offsets=write_offsets(window.vector), keys=keys, code=version_text(), configuration=configuration
+                offsets=offsets, keys=keys, code=code, configuration=configuration, unreadable=reading.unreadable
             )
             is_whole = True
     finally:

@@ -49,11 +49,11 @@ async def _follow(
     from streams.replay.kafka_log import KafkaLog
     from streams.replay.key_filter import KeyFilter
     from streams.replay.log_window import read_instant, resolve_times
-    from streams.replay.named_topics import changelogs, find_topic, kept_ms
+    from streams.replay.named_topics import changelogs, find_topic, kept_at_least
     from streams.replay.shown_records import json_line, text_line
 
     clock = SystemClock()
-    log = KafkaLog(settings.bootstrap, kept_ms(settings), clock)
+    log = KafkaLog(settings.bootstrap, kept_at_least(settings), clock)
     names = tuple(dict.fromkeys(find_topic(settings, one) for one in topics))
     since_ms = read_instant(since, clock.now_ms())
     window = await resolve_times(log, names, since_ms, None)

@@ -38,8 +38,9 @@ def verify(*, source: LogSource, max_age_s: int | None, as_json: bool, dry_run: 
     made under. Accounts are folded from the first raw record up to a cut of the log, which is printed; of ticks those
     that are named are read, and the newest. A SYMMIO row that is the same is valued a second time, by code of its own.
     A mark that a row calls fresh must not have been too old then, and no row may be out of date for longer than
-    --max-age. Rows that another version of the venue's figures made, or other settings, are counted as not comparable,
-    with the reason; so are rows whose ticks retention has deleted.
+    --max-age. A row that cannot be read is a difference "unreadable", and is named with its record. Rows that another
+    version of the venue's figures made, or other settings, are counted as not comparable, with the reason; so are rows
+    whose ticks retention has deleted.
 
     \b
     Exit codes:
@@ -100,6 +101,7 @@ async def _print_cut(log: Log, settings: Settings) -> None:
 
 def _print(report: RowReport, *, as_json: bool) -> None:
     from streams.replay.cut import write_cut
+    from streams.replay.row_check import UNREADABLE
 
     if as_json:
         said = {
@@ -114,7 +116,8 @@ def _print(report: RowReport, *, as_json: bool) -> None:
         return
     click.echo(f"cut: {write_cut(report.cut)}", err=True)
     for key, name, ours, again in report.differences:
-        click.echo(f"{key} {name}: row={ours} recomputed={again}")
+        found = f"{ours} {again}" if name == UNREADABLE else f"row={ours} recomputed={again}"
+        click.echo(f"{key} {name}: {found}")
     for why, count in sorted(report.not_comparable.items()):
         click.echo(f"not comparable: {count} rows: {why}")
     differing = len({one.key for one in report.differences})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streams.replay.explained import Explained
     from streams.replay.row_check import RowReport
     from streams.replay.served_at import ServedRow
+    from streams.replay.unreadable_records import UnreadableRecord
     from streams.replay.what_if_at import WhatIf
     from tidemark.account_then import CalculatedFrame
 
@@ -63,7 +64,8 @@ class AccountAnswer:
 
     Either is None where there was none. ``differs`` names the columns in which the two differ. ``calculated`` is what a
     replica of the api had calculated of it last by then, with the frames that come of the same inputs again; None where
-    no dialect of the deployment calculates, or what was shown was not asked for.
+    no dialect of the deployment calculates, or what was shown was not asked for. ``unreadable`` are records of what was
+    shown and calculated that cannot be read; they may have been newer.
     """
 
     key: str
@@ -71,6 +73,7 @@ class AccountAnswer:
     shown: ServedRow | None
     differs: tuple[str, ...]
     calculated: tuple[CalculatedFrame, ...] | None
+    unreadable: tuple[UnreadableRecord, ...] = ()
 
     @property
     def row(self) -> Mapping[str, Any]:
@@ -118,6 +121,8 @@ class AccountAnswer:
         if self.shown is not None:
             said["shown upnl"] = _money(self.shown.body["upnl"])
             said["differs"] = ", ".join(self.differs) or "nothing"
+        if self.unreadable:
+            said["unreadable"] = len(self.unreadable)
         return said
 
     def _repr_html_(self) -> str:

@@ -17,6 +17,7 @@ from streams.replay.log_window import read_past, write_offsets
 from streams.replay.named_topics import changelogs
 from streams.replay.named_window import chosen_records, resolve_window
 from streams.replay.row_check import check_rows
+from streams.replay.row_reading import RowReading
 from streams.replay.shown_records import record_cells
 from streams.replay.what_if_at import read_scenario, what_if_at
 from streams.settings import load_settings
@@ -235,14 +236,20 @@ class OpenedLog:
                 now_ms=self._clock.now_ms(),
             )  # fmt: skip
             rows: list[Row] = []
+            rows_read = RowReading(schema)
             async with aclosing(chosen_records(self._log, window, keys, on_record)) as chosen:
                 async for record in chosen:
-                    rows += schema.read(record)
+                    rows += rows_read.rows_of(record)
                     # Whether there are more than are wanted is known only by one more.
                     if len(rows) > limit:
                         break
             cut = f"The first {limit}. " if len(rows) > limit else ""
-            return Table(schema, rows[:limit], f"{cut}{write_offsets(window.vector)}")
+            unreadable = rows_read.unreadable
+            missing = f"{unreadable.count} records could not be read. " if unreadable.count else ""
+            return Table(
+                schema, rows[:limit], f"{cut}{missing}{write_offsets(window.vector)}",
+                unreadable=unreadable.count, unreadable_records=tuple(unreadable.named),
+            )  # fmt: skip
 
         return self._run(read)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streams.replay.exported_rows import Row, Schema
+    from streams.replay.unreadable_records import UnreadableRecord
 
 _NS_IN_MS = 1_000_000
 # A uint256 has 78 digits.
@@ -37,12 +38,19 @@ class Table:
         schema: Names and kinds of the columns.
         rows: Their cells, in the order of the columns: money as 1e18-scaled ints.
         note: What is to be said of them, such as which offsets they come from.
+        unreadable: How many records could not be read, so that their rows are missing.
+        unreadable_records: The first of these, with the cause of each.
     """
 
-    def __init__(self, schema: Schema, rows: Sequence[Row], note: str = "") -> None:
+    def __init__(
+        self, schema: Schema, rows: Sequence[Row], note: str = "", *, unreadable: int = 0,
+        unreadable_records: Sequence[UnreadableRecord] = (),
+    ) -> None:  # fmt: skip
         self._schema = schema
         self._rows = rows
         self.note = note
+        self.unreadable = unreadable
+        self.unreadable_records = unreadable_records
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -63,11 +71,15 @@ class Table:
 
     def __getitem__(self, at: int | slice) -> dict[str, Any] | Table:
         if isinstance(at, slice):
-            return Table(self._schema, self._rows[at], self.note)
+            return Table(
+                self._schema, self._rows[at], self.note,
+                unreadable=self.unreadable, unreadable_records=self.unreadable_records,
+            )  # fmt: skip
         return self._plain(self._rows[at])
 
     def __repr__(self) -> str:
-        return f"{len(self)} rows of {', '.join(self.columns)}"
+        missing = f"; {self.unreadable} records could not be read" if self.unreadable else ""
+        return f"{len(self)} rows of {', '.join(self.columns)}{missing}"
 
     def to_arrow(self) -> Any:  # noqa: ANN401 - pyarrow may be missing
         """A ``pyarrow.Table``, with the columns and types of an export (docs/replay.md).

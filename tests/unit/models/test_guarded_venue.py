@@ -13,6 +13,7 @@ from tidemark_options import PACKAGE
 
 from models.account_events import Final, Supported, Unsupported
 from models.book_figures import Exposure, Shown
+from models.bookings import OPEN, Booked, Booking, Unbooked
 from models.codec import decode_row
 from models.engine.board import PriceSource
 from models.engine.deployment import EngineDeployment
@@ -105,8 +106,8 @@ def sources(name: str) -> tuple[PriceSource, ...]:
 class World:
     """Accounts of a package that fails, and one of SYMMIO beside them."""
 
-    def __init__(self) -> None:
-        self.faulty = Faulty()
+    def __init__(self, faulty: Faulty | None = None) -> None:
+        self.faulty = faulty or Faulty()
         self.faults: list[tuple[str, str]] = []
         venue: Any = GuardedVenue(self.faulty, lambda _kind, hook, error: self.faults.append((hook, repr(error))))
         self.venue = venue
@@ -291,6 +292,28 @@ def test_a_state_that_no_record_can_hold_makes_its_account_suspect() -> None:
 
     assert "suspect" == world.body()["status"]
     assert "expected a state of at most 250000 bytes" in world.engine.refused[0]
+
+
+@pytest.mark.parametrize(
+    "booked",
+    [
+        Booked((0, -1), -1, 10**18, (Booking(OPEN, "trade"),)),
+        Booked((0, -1), 2**64, NOW_MS, (Booking(OPEN, "trade"),)),
+        Booked((0, -1), -1, NOW_MS, (Booking(OPEN, "trade", quantity="1.5"),)),
+        Booked((0, -1), -1, NOW_MS, (Booking(OPEN, "trade", quantity="1" * 341),)),
+        Unbooked((0, -1), 0),
+        "nothing",
+    ],
+)
+def test_bookings_that_nobody_could_read_make_the_account_suspect(booked: object) -> None:
+    faulty: Any = Faulty()
+    faulty.booking_names, faulty.bookings = (OPEN,), _gives(booked)
+    world = World(faulty)
+    world.say(paid("1"))
+    world.value()
+
+    assert "suspect" == world.body()["status"]
+    assert ["fold"] == [hook for hook, _ in world.faults]
 
 
 def test_a_venue_that_routes_its_records_is_no_package_s() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import random
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -18,7 +21,7 @@ from streams.archive.archive_check import check_archive
 from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog, JoinedLog
 from streams.archive.archiving import archive_due, find_due
-from streams.archive.topic_index import read_index, write_index
+from streams.archive.topic_index import read_content, read_index, write_index
 from streams.replay.bounded_log import BadArchive, Held, LogRecord, NoSuchTopic, OutOfRetention, Place, Span
 from streams.replay.captured_log import CapturedLog, CaptureWriter
 from streams.replay.log_window import check_offsets, resolve_times
@@ -27,9 +30,9 @@ from tests.support.listed_log import ListedLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from streams.archive.archive_store import ArchiveStore
+    from streams.archive.topic_index import Segment
     from streams.replay.bounded_log import Log
 
 TOPIC = "t"
@@ -52,6 +55,12 @@ def records_until(ends: Mapping[Place, int], begins: Mapping[Place, int] | None 
             key = None if offset % 13 == 0 else f"k{offset % 4}".encode()
             found.append(LogRecord(offset * 1_000 + draws.randint(0, 3_000), *place, offset, key, value, headers))
     return found
+
+
+def records_of(store: ArchiveStore, segment: Segment) -> list[LogRecord]:
+    content = read_content(store, segment)
+    place = Place(segment.topic, segment.partition)
+    return [one for some in segment_file.read_segment(place, content) for one in some]
 
 
 def log_of(end: int, begin: int = 0) -> ListedLog:
@@ -293,6 +302,125 @@ async def test_what_is_whole_in_files_is_not_lost_though_kafka_has_deleted_it_an
         one for one in records_until({PLACES[0]: 100}) if first <= one.offset < 60 or one.offset >= then
     ] == archived
     assert len(gaps) == len([one for one in findings(store)[0] if one.startswith("t:0:")])
+
+
+@pytest.mark.parametrize("then", [0, 50])
+async def test_what_a_killed_run_left_is_taken_only_where_it_is_what_it_wrote(
+    store: ArchiveStore, tmp_path: Path, then: int
+) -> None:
+    await archive(log_of(60), store, 10**9)
+    (tmp_path / "archive" / TOPIC / "index.json").unlink()
+    first, second, third, *_ = sorted((tmp_path / "archive" / TOPIC / "0").glob("*.parquet"))
+    first.write_bytes(first.read_bytes()[:-1] + b"x")
+    # As a power cut leaves them: the name is there, and the content is not.
+    second.write_bytes(b"")
+    third.with_name(third.name + ".json").write_bytes(b"")
+
+    due = await find_due(log_of(60, then), store, TOPIC, 10**9)
+    lost = await archive(log_of(60, then), store, 10**9)
+
+    assert [one.name for one in (first, second, third)] == [
+        next(name for name in (first.name, second.name, third.name) if name in why) for why in due.refused
+    ]
+    spans = lost.get(PLACES[0], [])
+    gone = {offset for span in spans for offset in range(span.begin, span.end)}
+    assert bool(gone) == bool(then)
+    index = read_index(store, TOPIC)
+    assert index is not None
+    found = [one for segment in index.partitions[0].segments for one in records_of(store, segment)]
+    assert [one for one in records_until({PLACES[0]: 60}) if one.offset not in gone] == found
+    assert all("were deleted before" in one for one in findings(store)[0])
+
+
+async def test_a_store_that_does_not_answer_is_no_reason_to_leave_out_what_is_whole_there(
+    store: ArchiveStore, tmp_path: Path
+) -> None:
+    await archive(log_of(60), store, 10**9)
+    (tmp_path / "archive" / TOPIC / "index.json").unlink()
+    good = store._files
+    store._files = Silent(good)
+
+    with pytest.raises(BadArchive, match="expected to reach"):
+        await find_due(log_of(60, 50), store, TOPIC, 10**9)
+    store._files = good
+
+
+@dataclass
+class Silent:
+    """A file system that hands out no file of records."""
+
+    files: object
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.files, name)
+
+    def cat_file(self, path: str) -> bytes:
+        if path.endswith(".parquet"):
+            msg = "no answer"
+            raise OSError(msg)
+        content: bytes = self.files.cat_file(path)  # type: ignore[attr-defined]
+        return content
+
+
+async def test_in_a_directory_all_is_on_the_disk_with_its_name_before_an_index_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path)
+    monkeypatch.setattr("os.fsync", disk.sync)
+    store = opened_store(str(tmp_path / "new" / "archive"))
+    for until in (20, 60):
+        await archive(log_of(until), store, 10**9)
+        disk.expect_survives()
+    assert disk.named
+    assert not disk.named_too_early
+
+
+class Disk:
+    """What of some directory is on the disk: the content of files that were synced, the names of synced directories."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._sync = os.fsync
+        self._contents: dict[int, bytes] = {}
+        self._names: dict[int, set[str]] = {}
+        # What indexes named, and what of it a power cut would have taken when they were written.
+        self.named: set[Path] = set()
+        self.named_too_early: set[Path] = set()
+
+    def sync(self, descriptor: int) -> None:
+        self._sync(descriptor)
+        inode = os.fstat(descriptor).st_ino
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        if not path.is_dir():
+            if path.name.startswith("index.json"):
+                partitions = json.loads(path.read_bytes())["partitions"]
+                segments = [segment for one in partitions.values() for segment in one["segments"]]
+                files = {f"{one['partition']}/{one['begin']:020}-{one['end']:020}.parquet" for one in segments}
+                self.named |= {path.parent / f"{one}{end}" for one in files for end in ("", ".json")}
+                self.named_too_early |= self.named - set(self.files())
+            self._contents[inode] = path.read_bytes()
+            return
+        self._names[inode] = {one.name for one in path.iterdir()}
+
+    def files(self) -> list[Path]:
+        """The files that a power cut would leave as they are, with all directories above them."""
+        return [one for one in self._root.rglob("*") if one.is_file() and self._survives(one)]
+
+    def expect_survives(self) -> None:
+        """Expect that a power cut would take nothing."""
+        there = {one for one in self._root.rglob("*") if one.is_file()}
+        assert there == set(self.files())
+        assert there
+
+    def _survives(self, path: Path) -> bool:
+        if self._contents.get(path.stat().st_ino) != path.read_bytes():
+            return False
+        above = path
+        while above != self._root:
+            if above.name not in self._names.get(above.parent.stat().st_ino, set()):
+                return False
+            above = above.parent
+        return True
 
 
 @dataclass

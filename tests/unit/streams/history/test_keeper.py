@@ -10,6 +10,7 @@ from models.codec import encode_row
 from models.errors import BadRow
 from models.history import BAR_BYTES_MAX, DAY_S, HOUR_S, KEPT_S, MINUTE_S, SECOND_S, Candle, Reading, empty_bar
 from models.history_records import HistoryRequest, bar_of_texts
+from models.prices import FUTURE_MAX_MS
 from models.served import totals_key
 from streams.history.bar_store import BadStore, BarStore
 from streams.history.history_requests import answer_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 ALICE = b"main:0xa"
 TOTALS = totals_key("main")
 NOW_S = 1_800_000_000 // HOUR_S * HOUR_S
+LATER_MS = (NOW_S + DAY_S) * 1_000
 
 
 class World:
@@ -29,7 +31,7 @@ class World:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.log: list[tuple[int, int, bytes, bytes]] = []
+        self.log: list[tuple[int, int, int, bytes, bytes]] = []
         self._ends: dict[int, int] = {}
         self.open()
 
@@ -41,23 +43,25 @@ class World:
         """End as by a kill, and begin again from what was committed."""
         self.store.close()
         self.open()
-        for partition, offset, key, row in self.log:
+        for entry in self.log:
+            partition, offset, *_ = entry
             if offset >= self.keeper.next_offset(partition):
-                self.keeper.take(partition, offset, 0, key, row)
+                self.keeper.take(*entry, now_ms=LATER_MS)
 
     def shown(
         self, upnl: int | None, at_s: float, *, key: bytes = ALICE, term: int = 1, version: int = 1, partition: int = 0
     ) -> None:
         text = None if upnl is None else str(upnl)
+        at_ms = round((NOW_S + at_s) * 1_000)
         body = {
             "upnl": text, "notional": "10", "equity": text, "positions": 1, "unpriced": 0, "as_of_ms": 0,
-            "made_from": {"at_ms": round((NOW_S + at_s) * 1_000)},
+            "made_from": {"at_ms": at_ms},
         }  # fmt: skip
         offset = self._ends.get(partition, 0)
         self._ends[partition] = offset + 1
         row = encode_row(term, version, body)
-        self.log.append((partition, offset, key, row))
-        self.keeper.take(partition, offset, 0, key, row)
+        self.log.append((partition, offset, at_ms, key, row))
+        self.keeper.take(partition, offset, at_ms, key, row, now_ms=LATER_MS)
 
     def commit(self, now_s: int = NOW_S) -> None:
         self.keeper.commit(now_s)
@@ -111,8 +115,8 @@ def test_bars_that_were_committed_are_the_same_when_the_whole_log_is_read_again(
     world.commit()
     before = world.store.bars(ALICE.decode(), MINUTE_S, (0, 2 * NOW_S), 1_000)
     world.keeper.restart(0, 0)
-    for partition, offset, key, row in world.log:
-        world.keeper.take(partition, offset, 0, key, row)
+    for entry in world.log:
+        world.keeper.take(*entry, now_ms=LATER_MS)
     world.commit()
 
     assert before == world.store.bars(ALICE.decode(), MINUTE_S, (0, 2 * NOW_S), 1_000)
@@ -160,11 +164,43 @@ def test_totals_are_unknown_while_a_part_is(world: World) -> None:
 
 def test_a_row_that_cannot_be_read_is_refused_once_and_the_next_one_counts(world: World) -> None:
     with pytest.raises(BadRow):
-        world.keeper.take(0, 0, 0, ALICE, b"no row")
+        world.keeper.take(0, 0, 0, ALICE, b"no row", now_ms=LATER_MS)
     assert 1 == world.keeper.next_offset(0)
     world.shown(3, 1.0)
     world.commit()
     assert [(1, 3)] == world.closes(SECOND_S)
+
+
+@pytest.mark.parametrize("key", [ALICE, TOTALS])
+def test_a_row_of_a_clock_ahead_is_refused_and_moves_nothing_that_comes_after_it(world: World, key: bytes) -> None:
+    world.shown(1, 1.0, key=key)
+    now_ms = NOW_S * 1_000 + 2_000
+    far = {"upnl": "9", "notional": "9", "equity": "9", "positions": 1, "unpriced": 0, "as_of_ms": 0}
+    # Made long after it was written; made and written after now; before any time; by a term of its own, too.
+    for offset, (at_ms, time_ms) in enumerate(
+        [(now_ms + FUTURE_MAX_MS + 1, now_ms), (2**62, 2**62), (-1, now_ms), (now_ms + 2 * FUTURE_MAX_MS, 2**62)]
+    ):
+        row = encode_row(7, 1, {**far, "made_from": {"at_ms": at_ms}})
+        with pytest.raises(BadRow, match="compare the clocks"):
+            world.keeper.take(0, 1 + offset, time_ms, key, row, now_ms=now_ms)
+    old = encode_row(7, 1, far)
+    with pytest.raises(BadRow, match="compare the clocks"):
+        world.keeper.take(0, 5, 2**62, key, old, now_ms=now_ms)
+    world._ends[0] = 6
+    world.shown(3, 2.0, key=key)
+    world.commit()
+
+    assert [(1, 1), (2, 3)] == world.closes(SECOND_S, key)
+    assert [(0, 3)] == world.closes(HOUR_S, key)
+    assert 7 == world.keeper.next_offset(0)
+
+
+def test_a_row_of_a_clock_a_minute_ahead_counts(world: World) -> None:
+    body = {"upnl": "9", "notional": "9", "equity": "9", "made_from": {"at_ms": NOW_S * 1_000 + FUTURE_MAX_MS}}
+    world.keeper.take(0, 0, NOW_S * 1_000, ALICE, encode_row(1, 1, body), now_ms=NOW_S * 1_000)
+    world.commit()
+
+    assert [(FUTURE_MAX_MS // 1_000, 9)] == world.closes(SECOND_S)
 
 
 def test_seconds_are_kept_for_a_day_minutes_for_a_month_and_hours_for_ever(world: World) -> None:

@@ -12,6 +12,7 @@ from streams.kafka.topics import PRICE_TICKS, topic_name
 from streams.replay.calculated_at import calculated_at
 from tests.support.calculated import KEY, Noted, calculate, with_served
 from tests.support.flash import NOW_S, SOL_LONG, basket, clock, position, said
+from tests.support.listed_log import all_read
 from tests.support.told_flash import told_flash
 
 
@@ -26,7 +27,9 @@ async def test_a_frame_is_found_and_made_again_though_prices_and_basket_are_othe
 
     assert DIALECT.again is not None
     for wanted, wanted_ms in ((frame, at_ms), (later, world.now_ms)):
-        (found,) = await calculated_at(log, world.settings, KEY, wanted_ms, on_record=lambda _: None)
+        (found,) = await calculated_at(
+            log, world.settings, KEY, wanted_ms, on_record=lambda _: None, on_unreadable=all_read
+        )
         assert found.statement is not None
         assert (asked, wanted_ms) == (found.asked, found.made.at_ms)
         assert wanted == DIALECT.again(found.statement, found.asked, found.inputs)
@@ -37,8 +40,12 @@ async def test_of_an_account_of_which_nothing_was_calculated_nothing_is_found() 
     world = told_flash()
     _, kept = calculate(world, "basket venue")
     log = with_served(world, kept)
-    assert [] == await calculated_at(log, world.settings, b"flash:nobody", world.now_ms, on_record=lambda _: None)
-    assert [] == await calculated_at(log, world.settings, KEY, world.now_ms - 1, on_record=lambda _: None)
+    assert [] == await calculated_at(
+        log, world.settings, b"flash:nobody", world.now_ms, on_record=lambda _: None, on_unreadable=all_read
+    )
+    assert [] == await calculated_at(
+        log, world.settings, KEY, world.now_ms - 1, on_record=lambda _: None, on_unreadable=all_read
+    )
 
 
 async def test_a_tick_that_is_not_held_any_more_is_named() -> None:
@@ -47,7 +54,9 @@ async def test_a_tick_that_is_not_held_any_more_is_named() -> None:
     log = with_served(world, kept)
     for place in [place for place in log.of if place.topic == topic_name(world.settings, PRICE_TICKS)]:
         log.of[place] = []
-    (found,) = await calculated_at(log, world.settings, KEY, world.now_ms, on_record=lambda _: None)
+    (found,) = await calculated_at(
+        log, world.settings, KEY, world.now_ms, on_record=lambda _: None, on_unreadable=all_read
+    )
     assert found.statement is not None
     assert DIALECT.again is not None
     with pytest.raises(BadRecord, match="is not held any more"):
@@ -65,7 +74,9 @@ async def test_what_is_written_when_its_moment_is_over_is_of_its_moment_whoever_
     log = with_served(world, kept_later, kept, late_ms=5_000)
 
     for wanted_ms in (at_ms, world.now_ms):
-        (found,) = await calculated_at(log, world.settings, KEY, wanted_ms, on_record=lambda _: None)
+        (found,) = await calculated_at(
+            log, world.settings, KEY, wanted_ms, on_record=lambda _: None, on_unreadable=all_read
+        )
         assert wanted_ms == found.made.at_ms
 
 
@@ -75,7 +86,9 @@ async def test_inputs_that_are_others_than_were_calculated_of_are_named() -> Non
     log = with_served(world, kept)
 
     async def refused() -> str:
-        (found,) = await calculated_at(log, world.settings, KEY, world.now_ms, on_record=lambda _: None)
+        (found,) = await calculated_at(
+            log, world.settings, KEY, world.now_ms, on_record=lambda _: None, on_unreadable=all_read
+        )
         assert found.statement is not None
         assert DIALECT.again is not None
         with pytest.raises(BadRecord) as error:
@@ -91,7 +104,9 @@ async def test_inputs_that_are_others_than_were_calculated_of_are_named() -> Non
         }
         assert expected in await refused()
         log.of |= before
-    (found,) = await calculated_at(log, world.settings, KEY, world.now_ms, on_record=lambda _: None)
+    (found,) = await calculated_at(
+        log, world.settings, KEY, world.now_ms, on_record=lambda _: None, on_unreadable=all_read
+    )
     with pytest.raises(BadRecord, match="among what was calculated of"):
         found.inputs.mark("ETH")
     with pytest.raises(BadRecord, match="among what was calculated of"):
@@ -105,3 +120,16 @@ async def test_a_calculation_that_this_version_does_not_make_is_named() -> None:
     assert DIALECT.again is not None
     with pytest.raises(BadRecord, match="another version calculated it"):
         DIALECT.again(row, "basket other", Noted(world))
+
+
+async def test_a_record_of_calculations_that_cannot_be_read_is_told() -> None:
+    world = told_flash()
+    _, kept = calculate(world, "basket venue")
+    log, told = with_served(world, kept, b"nonsense"), list[int]()
+
+    (found,) = await calculated_at(
+        log, world.settings, KEY, world.now_ms, on_record=lambda _: None,
+        on_unreadable=lambda one, _: told.append(one.offset),
+    )  # fmt: skip
+
+    assert (0, {1}) == (found.record.offset, set(told))

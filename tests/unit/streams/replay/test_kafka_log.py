@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from aiokafka.structs import OffsetAndTimestamp, TopicPartition
 
+from streams.kafka.topics import PRICE_TICKS, bookings_name, served_name, topic_name
 from streams.replay import kafka_log
 from streams.replay.bounded_log import Held, OutOfRetention, Place, Span
-from streams.replay.kafka_log import KafkaLog
+from streams.replay.kafka_log import KafkaLog, Kept
 from streams.replay.log_window import resolve_times
+from streams.replay.named_topics import kept_at_least
+from streams.settings import Settings
 from streams.settings.kafka_client import Bootstrap
 from tests.support.clocks import WallClock
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 NOW_MS = 1_000_000
+DAY_MS = 86_400_000
 PLACE = Place("t", 0)
 
 
@@ -135,6 +139,37 @@ async def test_a_log_is_held_since_its_first_record_and_not_since_a_filler_or_a_
     with pytest.raises(OutOfRetention, match="held since"):
         await resolve_times(LOG, ["t"], 7_999, None)
     assert {PLACE: Span(9, 20)} == await resolve_times(LOG, ["t"], 8_500, None)
+
+
+async def test_what_is_bounded_in_bytes_is_held_since_its_oldest_record_however_long_it_might_stay(
+    entries: list[Entry],
+) -> None:
+    entries += [Entry(offset, 1_000 * offset) for offset in range(800, 900)]
+    by_time, by_bytes = (
+        KafkaLog(Bootstrap("127.0.0.1:1"), {"t": Kept(500_000, is_bounded=bounded)}, WallClock(lambda: NOW_MS))
+        for bounded in (False, True)
+    )
+
+    assert {PLACE: Held(800, 900, 500_000)} == await by_time.held(["t"])
+    assert {PLACE: Held(800, 900, 800_000)} == await by_bytes.held(["t"])
+    with pytest.raises(OutOfRetention, match="t:0 is held since 1970-01-01T00:13:20"):
+        await resolve_times(by_bytes, ["t"], 799_999, None)
+    assert {PLACE: Span(800, 900)} == await resolve_times(by_bytes, ["t"], 800_000, None)
+
+
+async def test_a_place_that_is_bounded_in_bytes_and_empty_was_emptied_by_time(entries: list[Entry]) -> None:
+    entries += [filler(5), marker(6)]
+    log = KafkaLog(Bootstrap("127.0.0.1:1"), {"t": Kept(400_000, is_bounded=True)}, WallClock(lambda: NOW_MS))
+    assert {PLACE: Held(5, 7, NOW_MS - 400_000)} == await log.held(["t"])
+
+
+def test_what_was_shown_is_bounded_in_bytes_and_prices_are_not() -> None:
+    settings = Settings()
+    kept = kept_at_least(settings)
+
+    assert Kept(7 * DAY_MS) == kept[topic_name(settings, PRICE_TICKS)]
+    assert Kept(30 * DAY_MS, is_bounded=True) == kept[served_name(settings)]
+    assert bookings_name(settings) not in kept
 
 
 async def test_a_log_without_records_is_held_from_now_on(entries: list[Entry]) -> None:

@@ -11,7 +11,7 @@ from streams.replay.bounded_log import Held, LogRecord, Place, Span
 from streams.replay.looking_back import windows_back
 from streams.replay.served_at import served_at
 from streams.settings import Settings
-from tests.support.listed_log import ListedLog, record
+from tests.support.listed_log import ListedLog, all_read, record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 AT_MS = 10_000_000
 TICKS = Place("ticks", 0)
 KEY = b"golden:0xa"
+SHOWN = {
+    "status": "valued", "stale": 0, "unpriced": 0, "upnl": "1", "notional": "1", "equity": "1",
+    "available_balance": "1", "as_of_ms": 0,
+}  # fmt: skip
 
 
 class Shrinking(ListedLog):
@@ -57,11 +61,26 @@ async def test_a_late_row_of_an_older_term_is_not_what_was_shown_though_the_curr
     assert not partition_of(KEY, 1)
     rows = [(AT_MS - 610_000, 3, 7), (AT_MS - 590_000, 2, 9)]
     log = ListedLog(
-        LogRecord(time_ms, topic, 0, offset, KEY, encode_row(term, version, {"upnl": str(term)}))
+        LogRecord(time_ms, topic, 0, offset, KEY, encode_row(term, version, {**SHOWN, "upnl": str(term)}))
         for offset, (time_ms, term, version) in enumerate(rows)
     )
 
-    shown = await served_at(log, settings, KEY, AT_MS, on_record=lambda _: None)
+    shown = await served_at(log, settings, KEY, AT_MS, on_record=lambda _: None, on_unreadable=all_read)
 
     assert shown is not None
-    assert ({"upnl": "3"}, 0) == (shown.body, shown.record.offset)
+    assert ("3", 0) == (shown.body["upnl"], shown.record.offset)
+
+
+async def test_a_row_that_cannot_be_read_is_told_and_the_one_before_it_is_what_was_shown() -> None:
+    settings = Settings(topics={"partitions": 1})  # type: ignore[arg-type]
+    topic = served_name(settings)
+    values = [encode_row(3, 1, SHOWN), encode_row(3, 2, {"upnl": "9"}), b"nonsense"]
+    log = ListedLog(LogRecord(AT_MS - 1, topic, 0, offset, KEY, value) for offset, value in enumerate(values))
+    told: list[int] = []
+
+    shown = await served_at(
+        log, settings, KEY, AT_MS, on_record=lambda _: None, on_unreadable=lambda one, _: told.append(one.offset)
+    )
+
+    assert shown is not None
+    assert (0, {1, 2}) == (shown.record.offset, set(told))

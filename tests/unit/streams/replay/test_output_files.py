@@ -16,6 +16,7 @@ from streams.replay.export_files import ExportWriter
 from streams.replay.exported_rows import PRICES_SCHEMA
 from streams.replay.output_files import CannotWrite
 from streams.replay.raw_fold import RawFold
+from streams.replay.row_reading import RowReading
 from streams.settings import Settings
 from tests.support.golden import DEPLOYMENT, golden_deployment
 
@@ -39,11 +40,11 @@ def capture(path: Path) -> None:
 
 
 def export(path: Path, file_format: str) -> None:
-    writer = ExportWriter(path, file_format, PRICES_SCHEMA)
+    writer, reading = ExportWriter(path, file_format, PRICES_SCHEMA), RowReading(PRICES_SCHEMA)
     try:
         for one in RECORDS:
-            writer.take(PRICES_SCHEMA.read(one))
-        writer.finish(offsets="", keys=(), code="", configuration="")
+            writer.take(reading.rows_of(one))
+        writer.finish(offsets="", keys=(), code="", configuration="", unreadable=reading.unreadable)
     except CannotWrite:
         writer.abandon()
         raise

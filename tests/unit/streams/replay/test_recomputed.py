@@ -10,12 +10,13 @@ import pytest
 
 from models.chain_records import Block
 from models.codec import decode_row, encode_row
+from models.errors import BadRow
 from models.provenance import MADE_FROM
 from models.symmio import margin, valuation
 from streams.audit.second_valuation import value_again
 from streams.replay.account_at import At, value_account_at
 from streams.replay.bounded_log import BadWindow, Held, LogRecord, OutOfRetention
-from streams.replay.raw_fold import NoDeployment
+from streams.replay.raw_fold import NoDeployment, RawFold
 from streams.replay.row_check import Checking, RowReport, check_rows
 from tests.support.golden import (
     DEPLOYMENT,
@@ -169,6 +170,67 @@ async def test_an_altered_figure_is_found_and_named(golden: Story) -> None:
     assert (key.decode(), "upnl", '"12345"', len(golden.last) - 1) == (found, name, ours, report.same)
 
 
+def without(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {of: cell for of, cell in body.items() if of != name}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda _: b"nonsense",
+        lambda body: encode_row(0, 9, {**body, MADE_FROM: 5}),
+        lambda body: encode_row(0, 9, {**body, MADE_FROM: without(body[MADE_FROM], "venue")}),
+        lambda body: encode_row(0, 9, {**body, MADE_FROM: without(body[MADE_FROM], "at_ms")}),
+        lambda body: encode_row(0, 9, {**body, MADE_FROM: {**body[MADE_FROM], "references": {"x": 1}}}),
+        lambda body: encode_row(0, 9, without(body, "position")),
+        lambda body: encode_row(0, 9, without(body, "account_order")),
+        lambda body: encode_row(0, 9, without(body, "positions")),
+        lambda body: encode_row(0, 9, {**body, "positions": [{**body["positions"][0], "mark_offset": "7"}]}),
+        lambda body: encode_row(0, 9, {**body, "extra": [{"mark_key": 7}]}),
+    ],
+)
+async def test_a_row_that_cannot_be_read_is_named_and_all_others_are_compared(
+    golden: Story, odd: Callable[[Mapping[str, Any]], bytes]
+) -> None:
+    key, _ = altered(golden)
+    last = {**golden.last, key: odd(decode_row(golden.last[key]).body)}
+
+    report = await check(golden, last=last)
+
+    ((found, name, ours, cause),) = report.differences
+    at = list(last).index(key)
+    assert (key.decode(), "unreadable", f'"p-tidemark-1-valuations-changelog:0:{at}"') == (found, name, ours)
+    assert "expected" in cause
+    assert (len(golden.last) - 1, len(golden.last)) == (report.same, report.compared)
+
+
+@pytest.mark.parametrize("key", [b"golden:\xff", b"golden", b""])
+async def test_a_row_whose_key_names_no_account_is_named(golden: Story, key: bytes) -> None:
+    report = await check(golden, last={**golden.last, key: next(iter(golden.last.values()))})
+
+    assert ["unreadable"] == [one.name for one in report.differences]
+    assert len(golden.last) == report.same
+
+
+async def test_an_account_of_which_its_venue_can_make_nothing_ends_no_check(
+    golden: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, _ = altered(golden)
+    held_account = RawFold.held_account
+
+    def fails(fold: RawFold, of: bytes) -> object:
+        if of == key:
+            msg = "expected an account"
+            raise BadRow(msg)
+        return held_account(fold, of)
+
+    monkeypatch.setattr(RawFold, "held_account", fails)
+    report = await check(golden)
+
+    assert [(key.decode(), "unreadable")] == [(one.key, one.name) for one in report.differences]
+    assert len(golden.last) - 1 == report.same
+
+
 async def test_a_mark_that_never_was_is_found(golden: Story) -> None:
     records = [
         msgspec.structs.replace(one, value=(one.value or b"").replace(b'"mark":"', b'"mark":"1'))
@@ -278,11 +340,3 @@ async def test_what_the_first_valuation_is_wrong_about_the_second_one_finds(
     assert {"positions.upnl (valued a second time)", "upnl (valued a second time)"} <= {
         one.name for one in report.differences
     }
-
-
-async def test_a_row_under_a_key_that_no_account_has_is_not_comparable_and_leaves_the_others(golden: Story) -> None:
-    report = await check(golden, last={**golden.last, b"\xff": next(iter(golden.last.values()))})
-
-    assert [] == report.differences
-    assert {"under a key that no account has": 1} == dict(report.not_comparable)
-    assert len(golden.last) == report.same

@@ -7,12 +7,13 @@ from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from models.codec import encode_row
+from models.codec import decode_row, encode_row
 from streams.kafka.topics import PRICE_TICKS, served_name, topic_name
 from streams.replay import export_files
 from streams.replay.bounded_log import Held, LogRecord, Place
@@ -21,6 +22,7 @@ from streams.replay.export_kinds import SCHEMAS
 from streams.replay.exported_rows import by_column
 from streams.replay.row_lines import RowLines
 from streams.replay.row_tables import NumberTooLong, arrow_table
+from streams.replay.unreadable_records import NAMED_MAX, UnreadableRecords
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.listed_log import ListedLog
 from tests.support.told_log import Story, tell
@@ -165,7 +167,7 @@ def test_a_number_that_no_column_holds_is_refused_and_named(tmp_path: Path, file
     for number in (2**63, 2**64):
         writer.take([row(number)])
         with pytest.raises(NumberTooLong, match="numbers of fundings below"):
-            writer.finish(offsets="", keys=(), code="", configuration="")
+            writer.finish(offsets="", keys=(), code="", configuration="", unreadable=UnreadableRecords())
     with pytest.raises(NumberTooLong, match="numbers of fundings below"):
         arrow_table(schema, [row(2**63)])
     lines = RowLines(schema).encode(by_column(schema, [row(2**64), row(-(2**80))]))
@@ -183,10 +185,96 @@ def test_rows_of_long_texts_wait_in_memory_up_to_a_number_of_characters(
     writer = ExportWriter(tmp_path / "x", "parquet", schema)
     # A record may have many.
     writer.take([row] * 7)
-    assert 7 == writer.finish(offsets="", keys=(), code="", configuration="").rows
+    assert 7 == writer.finish(offsets="", keys=(), code="", configuration="", unreadable=UnreadableRecords()).rows
     file = pq.ParquetFile(tmp_path / "x")
     assert [3, 3, 1] == [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
     file.close()
+
+
+def odd_log(story: Story) -> tuple[ListedLog, str, list[int]]:
+    """A log of what was shown with rows that cannot be read among it, its window, and the offsets of the odd ones."""
+    log, _ = shown_log(story)
+    place = Place(served_name(story.settings), 0)
+    (first, *_), body = log.of[place], decode_row(log.of[place][0].value or b"").body
+    without = {name: cell for name, cell in body.items() if name != "status"}
+    odd: list[tuple[bytes | None, bytes]] = [
+        (first.key, b"nonsense"),
+        (first.key, encode_row(3, 0, without)),
+        (first.key, encode_row(3, 0, {**body, "upnl": "1e3"})),
+        (first.key, encode_row(3, 0, {**body, "notional": 5})),
+        (first.key, encode_row(3, 0, {**body, "as_of_ms": 2**62})),
+        (first.key, encode_row(3, 2**63, body)),
+        (first.key, encode_row(3, 0, {**body, "made_from": {"at": 1}})),
+        (b"golden:\xff", encode_row(3, 0, body)),
+        (None, encode_row(3, 0, body)),
+    ]
+    first_odd = len(log.of[place]) // 2
+    among = [*log.of[place][:first_odd], *(LogRecord(first.time_ms, *place, 0, *one) for one in odd),
+             *log.of[place][first_odd:]]  # fmt: skip
+    log.of[place] = [msgspec.structs.replace(one, offset=offset) for offset, one in enumerate(among)]
+    log._held = {**log._held, place: Held(0, len(among), None)}
+    return log, f"{place.topic}:0:0-{len(among)}", list(range(first_odd, first_odd + len(odd)))
+
+
+def test_a_row_that_cannot_be_read_is_named_and_the_rest_is_exported_whole(
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path
+) -> None:
+    log, window, odd = odd_log(story)
+    topic = served_name(story.settings)
+    found = {}
+    for name in ("ndjson", "parquet", "arrow"):
+        out = str(tmp_path / name)
+        given = ("valuations", "--offsets", window, "--format", name, "--out", out, "--json")
+        result = run(monkeypatch, story, log, *given)
+        assert 4 == result.exit_code, result.output
+        said = found[name] = json.loads(result.stdout)
+        assert [(topic, 0, at) for at in odd] == [
+            (one["topic"], one["partition"], one["offset"]) for one in said["unreadable_records"]
+        ]
+        assert all(one["cause"] for one in said["unreadable_records"])
+        assert len(odd) == said["unreadable"]
+        for at in odd:
+            assert f"unreadable: {topic}:0:{at} expected" in result.stderr
+        assert json.loads((tmp_path / f"{name}.manifest.json").read_text()) == said
+    assert 1 == len({one["sha256"] for one in found.values()})
+    whole = [one.offset for one in log.of[Place(topic, 0)] if one.offset not in odd]
+    assert whole == [row["offset"] for row in rows_of(tmp_path / "ndjson")]
+
+    again = ("--manifest", str(tmp_path / "ndjson.manifest.json"), "--out", str(tmp_path / "again"))
+    assert 4 == run(monkeypatch, story, log, *again).exit_code
+    assert (tmp_path / "ndjson").read_bytes() == (tmp_path / "again").read_bytes()
+
+
+def test_an_instant_that_is_not_known_is_an_empty_cell(
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path
+) -> None:
+    log, window = shown_log(story)
+    place = Place(served_name(story.settings), 0)
+    row = decode_row(log.of[place][5].value or b"")
+    value = encode_row(row.term, row.version, {**row.body, "as_of_ms": None})
+    log.of[place][5] = msgspec.structs.replace(log.of[place][5], value=value)
+
+    result = run(monkeypatch, story, log, "valuations", "--offsets", window, "--out", str(tmp_path / "x"))
+
+    assert 0 == result.exit_code, result.output
+    assert pq.read_table(tmp_path / "x").column("as_of").to_pylist()[5] is None
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow", "ndjson"])
+def test_where_no_record_can_be_read_the_export_has_no_row_and_its_manifest_says_why(
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path, file_format: str
+) -> None:
+    ticks = Place(topic_name(story.settings, PRICE_TICKS), 0)
+    count = NAMED_MAX + 5
+    log = ListedLog([LogRecord(at, *ticks, at, b"k", b"nonsense") for at in range(count)])
+    given = ("prices", "--offsets", f"{ticks.topic}:0:0-{count}", "--format", file_format)
+
+    result = run(monkeypatch, story, log, *given, "--out", str(tmp_path / "x"), "--json")
+
+    said = json.loads(result.stdout)
+    assert (4, 0, count) == (result.exit_code, said["rows"], said["unreadable"])
+    assert list(range(NAMED_MAX)) == [one["offset"] for one in said["unreadable_records"]]
+    assert f"{count} records are unreadable, of which the manifest names the first" in result.stderr
 
 
 def test_what_cannot_be_exported_leaves_nothing(monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path) -> None:

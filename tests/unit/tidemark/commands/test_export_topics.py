@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from models.account_events import Final, Transaction, encode_account_record
 from models.codec import encode_row
@@ -33,6 +34,17 @@ def stands(topic: str, key: bytes, *values: bytes | None) -> list[LogRecord]:
     return [LogRecord(1_000 + at, topic, 0, at, key, value) for at, value in enumerate(values)]
 
 
+ODD = {
+    "account-events": 2,
+    "alerts": 3,
+    "position-states": 2,
+    "quote-history": 3,
+    "fundings": 4,
+    "calculations": 3,
+}
+"""How many records there are of each that cannot be read."""
+
+
 def log() -> ListedLog:
     body = {"b": 1, "a": "text"}
     served = served_name(SETTINGS)
@@ -45,19 +57,32 @@ def log() -> ListedLog:
         is_scaled=True,
         markets={"B": KeptFunding(2, 7, "5", 60, None), "A": KeptFunding(1, 8, "-6", 60, 9)},
     )
+    much, far = KeptFunding(2, 7, "much", 60, None), {"fx": (0, 2**70)}
+    row = encode_row(1, 2, body)
     records = [
         *stands(EVENTS, ACCOUNT, encode_account_record(Transaction((5, 1), 12, 34, "0xtx", ())), b"nonsense"),
         LogRecord(9_000, EVENTS, 0, 2, b"golden", encode_account_record(Final((6, -1), 13, 35, 11))),
-        *stands(changelog_name(SETTINGS, ALERTS), ACCOUNT, encode_row(1, 2, body), None),
-        *stands(changelog_name(SETTINGS, POSITION_STATES), ACCOUNT, encode_row(1, 2, body)),
-        *stands(changelog_name(SETTINGS, QUOTE_HISTORY), ACCOUNT + b":17", encode_row(1, 2, body)),
+        *stands(changelog_name(SETTINGS, ALERTS), ACCOUNT, row, None, b"nonsense"),
+        LogRecord(1_003, changelog_name(SETTINGS, ALERTS), 0, 3, b"golden", row),
+        *stands(
+            changelog_name(SETTINGS, POSITION_STATES), ACCOUNT, encode_row(1, 2, body), encode_row(1, 2, body)[:-1]
+        ),
+        *stands(changelog_name(SETTINGS, QUOTE_HISTORY), ACCOUNT + b":17", row, b"{}"),
+        LogRecord(1_002, changelog_name(SETTINGS, QUOTE_HISTORY), 0, 2, ACCOUNT + b":x", row),
         # Nobody can take these keys apart.
         LogRecord(9_000, EVENTS, 0, 3, b"\xff", b"nonsense"),
-        LogRecord(9_000, changelog_name(SETTINGS, ALERTS), 0, 2, b"\xff", encode_row(1, 2, body)),
-        LogRecord(9_000, changelog_name(SETTINGS, POSITION_STATES), 0, 1, b"golden", None),
-        LogRecord(9_000, changelog_name(SETTINGS, QUOTE_HISTORY), 0, 1, b"golden:\xff:17", encode_row(1, 2, body)),
+        LogRecord(9_000, changelog_name(SETTINGS, ALERTS), 0, 4, b"\xff", row),
+        LogRecord(9_000, changelog_name(SETTINGS, POSITION_STATES), 0, 2, b"golden", None),
+        LogRecord(9_000, changelog_name(SETTINGS, QUOTE_HISTORY), 0, 3, b"golden:\xff:17", row),
         LogRecord(1, served, 0, 0, kept_key("calc", "golden"), encode_kept(calculated)),
         LogRecord(2, served, 0, 1, kept_key("funding", "golden"), encode_kept(funded)),
+        LogRecord(3, served, 0, 2, kept_key("funding", "golden"), b"nonsense"),
+        LogRecord(4, served, 0, 3, kept_key("funding", "golden"), encode_kept(calculated)),
+        LogRecord(5, served, 0, 4, kept_key("funding", "golden"), encode_kept(replace(funded, markets={"A": much}))),
+        LogRecord(6, served, 0, 5, b":funding:\xff", encode_kept(funded)),
+        LogRecord(7, served, 0, 6, kept_key("calc", "golden"), b"\xff" * 30),
+        LogRecord(8, served, 0, 7, kept_key("calc", "golden"), encode_kept(replace(calculated, at_ms=2**60))),
+        LogRecord(9, served, 0, 8, kept_key("calc", "golden"), encode_kept(replace(calculated, references=far))),
     ]
     ends = {one.place: one.offset + 1 for one in records}
     return ListedLog(records, {Place(*place): Held(0, end, None) for place, end in ends.items()})
@@ -74,7 +99,8 @@ def exported(monkeypatch: pytest.MonkeyPatch, directory: Path, what: str) -> lis
     out = directory / what
     given = ("--from", "1970-01-01T00:00:00Z", "--format", "ndjson", "--out", str(out))
     result = run(monkeypatch, what, *given)
-    assert 0 == result.exit_code, result.output
+    assert 4 == result.exit_code, result.output
+    assert ODD[what] == json.loads((directory / f"{what}.manifest.json").read_text())["unreadable"]
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     return [{name: cell for name, cell in row.items() if name not in {"time", "partition"}} for row in rows]
 
@@ -133,12 +159,12 @@ def test_a_manifest_alone_gives_the_same_file_once_more_and_says_where_the_confi
     manifest = str(one) + ".manifest.json"
     again = run(monkeypatch, "--manifest", manifest, "--out", str(two))
 
-    assert (0, 0) == (first.exit_code, again.exit_code), again.output
+    assert (4, 4) == (first.exit_code, again.exit_code), again.output
     assert json.loads(first.stdout) == json.loads((tmp_path / "one.manifest.json").read_text())
     assert one.read_bytes() == two.read_bytes()
     other = SETTINGS.model_copy(update={"epoch": 1, "deployments": {}})
     moved = run(monkeypatch, "--manifest", manifest, "--out", str(three), settings=other)
-    assert 0 == moved.exit_code
+    assert 4 == moved.exit_code
     assert "the configuration is not the one of the manifest" in moved.stderr
     assert 2 == run(monkeypatch, "alerts", "--manifest", manifest, "--out", str(tmp_path / "four")).exit_code
     assert 2 == run(monkeypatch, "--out", str(tmp_path / "five")).exit_code

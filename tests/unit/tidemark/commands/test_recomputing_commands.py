@@ -94,6 +94,17 @@ def test_rows_that_are_the_same_end_with_0_and_differences_are_listed_and_end_wi
     assert [key.decode()] == [one["key"] for one in said["differences"]]
 
 
+def test_a_row_that_cannot_be_read_is_printed_with_its_record_and_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, story: Story
+) -> None:
+    key = next(iter(story.last))
+    result = run(monkeypatch, story, story.log(last={**story.last, key: b"nonsense"}), "verify")
+
+    assert 1 == result.exit_code, result.output
+    assert f'{key.decode()} unreadable: "p-tidemark-1-valuations-changelog:0:0" "expected' in result.stdout
+    assert f"{len(story.last) - 1} are the same" in result.stdout
+
+
 def test_what_could_not_run_ends_with_2(monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
     nothing = run(monkeypatch, story, story.log(last={}), "verify")
     assert 2 == nothing.exit_code
@@ -242,3 +253,8 @@ def test_what_was_shown_stands_beside_what_is_recomputed(monkeypatch: pytest.Mon
     assert ({"upnl", "notional"}, "7") == (set(shown["differs"]) - {"stale", "positions"}, shown["row"]["upnl"])
     assert body["upnl"] == said["row"]["upnl"]
     assert given()["served"] is None
+    assert [] == said["unreadable"]
+    odd = LogRecord(now_ms, *place, 4, key, b"nonsense")
+    beside = given(*served[:4], odd)
+    assert shown == beside["served"]
+    assert [(topic, 4)] == [(one["topic"], one["offset"]) for one in beside["unreadable"]]

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from models.codec import decode_row
@@ -110,6 +111,19 @@ def test_numbers_that_the_commands_refuse_are_refused_and_named(story: Story, lo
             log.prices(since=since, limit=limit)
     with pytest.raises(BadWindow, match="expected max_age_s to be 0 or more, found -1"):
         log.verify(max_age_s=-1)
+
+
+def test_records_that_cannot_be_read_are_counted_and_named(story: Story) -> None:
+    ticks = [one for one in story.records if one.topic == _TICKS][:5]
+    ticks[2] = msgspec.structs.replace(ticks[2], value=b"nonsense")
+    log = OpenedLog(ListedLog(ticks), story.settings, LogSource("anywhere"), SystemClock())
+
+    table = log.prices(since="1970-01-01T00:00:00Z")
+
+    (odd,) = table.unreadable_records
+    assert (4, 1, ticks[2].offset) == (len(table), table.unreadable, odd.offset)
+    assert "1 records could not be read" in repr(table[:2])
+    assert "1 records could not be read" in table._repr_html_()
 
 
 def test_only_what_was_cut_is_said_to_be(story: Story, log: OpenedLog) -> None:
