@@ -1,12 +1,13 @@
 """A deployment's sums over all partitions: one for each hedger, one for each symbol, and one of all accounts.
 
 They add up bodies of ``subtotals`` rows. An amount that is unknown in one of them is unknown in the sum and absent from
-the view: a partial sum is never shown.
+the view: a partial sum is never shown. An account whose positions are not known makes every amount of money of its
+deployment unknown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,23 +31,29 @@ AMOUNTS: Mapping[str, tuple[str, ...]] = {
 }
 """The names of the 1e18-scaled amounts in a body, by kind of sum."""
 
+_QUANTITIES = frozenset({"long_quantity", "short_quantity"})
+
 
 @dataclass(frozen=True, slots=True)
 class Sum:
     """A sum, or an addend of one.
 
     ``amounts_e18`` holds None where an amount is unknown; ``as_of_ms`` is None where nothing is in the sum.
+    ``unknown_accounts`` are those of which not even the positions are known: any may be in any sum of the deployment.
     """
 
     positions: int
     unpriced: int
     amounts_e18: Mapping[str, int | None]
     as_of_ms: int | None
+    unknown_accounts: int = 0
 
     def view(self) -> View:
-        """Make the view of the sum; an unknown amount is absent."""
+        """Make the view of the sum; an unknown amount is absent, and so is a number of unknown accounts that is 0."""
         money = {name: format_e18(value) for name, value in self.amounts_e18.items() if value is not None}
         view: View = {"positions": self.positions, "unpriced": self.unpriced, **money}
+        if self.unknown_accounts:
+            view["unknown_accounts"] = self.unknown_accounts
         if self.as_of_ms is not None:
             view |= {"as_of": rfc3339(self.as_of_ms), "as_of_ns": ns_text(self.as_of_ms)}
         return view
@@ -61,6 +68,7 @@ class _Columns(msgspec.Struct):
 class _OfAccounts(_Columns):
     upnl: Amount | None
     notional: Amount | None
+    unknown_accounts: Unquoted[int] = 0
 
 
 class _OfMarket(_Columns):
@@ -93,7 +101,8 @@ def decode_sum(kind: str, row: bytes) -> Sum:
         texts = _read_texts(row)
         if any(getattr(texts, name) is not None for name in unknown):
             raise no_row(row, "subtotals", ValueError("null is no amount"))
-    return Sum(columns.positions, columns.unpriced, amounts, columns.as_of_ms)
+    unknown_accounts = columns.unknown_accounts if isinstance(columns, _OfAccounts) else 0
+    return Sum(columns.positions, columns.unpriced, amounts, columns.as_of_ms, unknown_accounts)
 
 
 def add_up(kind: str, sums: Collection[Sum]) -> Sum:
@@ -103,6 +112,7 @@ def add_up(kind: str, sums: Collection[Sum]) -> Sum:
         unpriced=sum(one.unpriced for one in sums),
         amounts_e18={name: _added([one.amounts_e18[name] for one in sums]) for name in AMOUNTS[kind]},
         as_of_ms=min((one.as_of_ms for one in sums if one.as_of_ms is not None), default=None),
+        unknown_accounts=sum(one.unknown_accounts for one in sums),
     )
 
 
@@ -116,10 +126,16 @@ def accounts_sum(hedgers: Collection[Sum], unhedged: Collection[Sum]) -> Sum:
     return add_up(UNHEDGED, (_turned(add_up(HEDGER, hedgers)), *unhedged))
 
 
+def without_money(known: Sum) -> Sum:
+    """A sum of the positions that are known, where others may be missing: its money is unknown."""
+    amounts = {name: amount if name in _QUANTITIES else None for name, amount in known.amounts_e18.items()}
+    return replace(known, amounts_e18=amounts)
+
+
 def _turned(hedgers: Sum) -> Sum:
     upnl_e18 = hedgers.amounts_e18["upnl"]
     amounts = {**hedgers.amounts_e18, "upnl": None if upnl_e18 is None else -upnl_e18}
-    return Sum(hedgers.positions, hedgers.unpriced, amounts, hedgers.as_of_ms)
+    return replace(hedgers, amounts_e18=amounts)
 
 
 def _added(amounts_e18: Collection[int | None]) -> int | None:

@@ -17,7 +17,7 @@ from models.codec import NUMBER_MAX, encode_body
 from models.errors import BadRecord
 from models.plain_venue import TIME_MS_MAX, WRITTEN_BYTES_MAX
 from models.provenance import MADE_FROM
-from models.valuations import VALUED
+from models.valuations import UNPRICED, VALUED
 from models.venue import Valued
 
 if TYPE_CHECKING:
@@ -94,6 +94,9 @@ def checked_valuation(valued: Valued) -> Valued:
         raise ValueError(msg)
     if any((one.upnl is None) != (one.notional is None) for one in columns.positions):
         msg = f"expected positions with both uPnL and notional or neither, found {body!r:.200}"
+        raise ValueError(msg)
+    if columns.status not in {VALUED, UNPRICED} and any(one.upnl is not None for one in columns.positions):
+        msg = f"expected no uPnL and notional of positions of an account that is {columns.status}, found {body!r:.200}"
         raise ValueError(msg)
     if MADE_FROM in body:
         msg = f"expected no column {MADE_FROM}, which is core's own, found {body[MADE_FROM]!r:.200}"

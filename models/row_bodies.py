@@ -184,6 +184,7 @@ class SubtotalBody(msgspec.Struct, forbid_unknown_fields=True):
     positions: int
     unpriced: int
     as_of_ms: UnixMs | None
+    unknown_accounts: int | UnsetType = UNSET
     upnl: E18 | UnsetType | None = UNSET
     notional: Amount | UnsetType | None = UNSET
     long_quantity: Amount | UnsetType = UNSET

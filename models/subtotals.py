@@ -3,6 +3,8 @@
 They are sums of the rows that stand, and stay exact as these change: what a row added is taken off when another stands
 in its place. A position without a known price is counted as unpriced, and its quantity with it; money that it is
 missing from is null, never a partial sum. The same holds for positions of accounts that are suspect or unsupported.
+Such an account that gives no positions is counted as an unknown account, in the sum of its deployment's positions
+without a counterparty: it may have any, of any market and counterparty.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from models.valuations import SUSPECT, UNSUPPORTED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -18,6 +22,8 @@ HEDGER = "hedger"
 SYMBOL = "symbol"
 UNHEDGED = "unhedged"
 """The sum of a deployment's positions without a counterparty; its uPnL is the accounts' own."""
+
+_UNKNOWN = frozenset({SUSPECT, UNSUPPORTED})
 
 _SumId = tuple[str, str, str]
 """Kind, deployment, and id: a hedger's address, or a symbol's number."""
@@ -38,13 +44,14 @@ class _Sum:
         "short_notional",
         "short_quantity",
         "times_s",
+        "unknown_accounts",
         "unpriced",
         "upnl",
     )
 
     def __init__(self, sum_id: _SumId) -> None:
         self.id = sum_id
-        self.positions = self.unpriced = self.upnl = 0
+        self.positions = self.unpriced = self.upnl = self.unknown_accounts = 0
         self.long_quantity = self.short_quantity = self.long_notional = self.short_notional = 0
         self.times_s: dict[int, int] = {}
 
@@ -83,6 +90,7 @@ class _Sum:
         """Add all addends of another sum."""
         self.positions += other.positions
         self.unpriced += other.unpriced
+        self.unknown_accounts += other.unknown_accounts
         self.upnl += other.upnl
         self.long_notional += other.long_notional
         self.short_notional += other.short_notional
@@ -93,14 +101,17 @@ class _Sum:
         """Body of a row of the ``subtotals`` table.
 
         ``as_of_ms`` is the whole second at or before the time of the oldest addend, null where nothing is in the sum.
+        ``unknown_accounts`` is absent where there are none.
         """
-        head = {
+        head: dict[str, Any] = {
             "positions": self.positions,
             "unpriced": self.unpriced,
             "as_of_ms": min(self.times_s) * 1000 if self.times_s else None,
         }
         if kind in {HEDGER, UNHEDGED}:
             notional, upnl = self.long_notional + self.short_notional, self.upnl if kind == HEDGER else -self.upnl
+            if self.unknown_accounts:
+                head["unknown_accounts"] = self.unknown_accounts
             return {**head, "upnl": self._money(upnl), "notional": self._money(notional)}
         return {
             **head,
@@ -111,7 +122,7 @@ class _Sum:
         }
 
     def _money(self, value: int) -> str | None:
-        return None if self.unpriced else str(value)
+        return None if self.unpriced or self.unknown_accounts else str(value)
 
 
 class _Addend:
@@ -156,11 +167,13 @@ class Counted:
     It takes some 300 bytes a position beside the positions' bodies, which are those of the valuation.
     """
 
-    __slots__ = ("addends", "sums", "time_s")
+    __slots__ = ("addends", "is_unknown", "sums", "time_s")
 
-    def __init__(self, addends: list[_Addend], time_s: int) -> None:
+    def __init__(self, addends: list[_Addend], time_s: int, *, is_unknown: bool) -> None:
         self.addends = addends
         self.time_s = time_s
+        self.is_unknown = is_unknown
+        """Whether not even the account's positions are known."""
         self.sums = Counter(one for addend in addends for one in addend.sums)
         """How many addends each sum has of the account."""
 
@@ -185,7 +198,7 @@ class Subtotals:
             body: Body of its row of ``valuations``.
         """
         addends = [_Addend(position, self._sums_of(deployment, position)) for position in body["positions"]]
-        return Counted(addends, body["as_of_ms"] // 1000)
+        return Counted(addends, body["as_of_ms"] // 1000, is_unknown=_is_unknown(body))
 
     def put(self, deployment: str, before: Counted | None, after: Mapping[str, Any]) -> Counted:
         """Add an account's valuation to the sums, and take off the one that it replaces.
@@ -199,9 +212,9 @@ class Subtotals:
         if before is not None and self._move(before, after):
             return before
         if before is not None:
-            self._add(before, -1)
+            self._add(deployment, before, -1)
         counted = self.counted(deployment, after)
-        self._add(counted, 1)
+        self._add(deployment, counted, 1)
         return counted
 
     def _move(self, counted: Counted, after: Mapping[str, Any]) -> bool:
@@ -210,6 +223,8 @@ class Subtotals:
         A position whose body is the object that was counted has not moved, and nothing of it is looked at.
         """
         addends, positions = counted.addends, after["positions"]
+        if not positions and counted.is_unknown != _is_unknown(after):
+            return False
         if len(addends) != len(positions) or not all(map(_is_same, addends, positions)):
             return False
         for addend, position in zip(addends, positions, strict=True):
@@ -224,7 +239,11 @@ class Subtotals:
             self._changed.update(counted.sums)
         return True
 
-    def _add(self, counted: Counted, sign: int) -> None:
+    def _add(self, deployment: str, counted: Counted, sign: int) -> None:
+        if counted.is_unknown:
+            unhedged = self._sum((UNHEDGED, deployment, ""))
+            unhedged.unknown_accounts += sign
+            self._changed.add(unhedged)
         for addend in counted.addends:
             for one in addend.sums:
                 one.add(sign, addend.quantity, addend.value, counted.time_s, is_long=addend.is_long)
@@ -272,6 +291,11 @@ class Subtotals:
 
 def _key(sum_id: _SumId, partition: int) -> bytes:
     return f"{':'.join(sum_id)}:{partition}".encode()
+
+
+def _is_unknown(body: Mapping[str, Any]) -> bool:
+    """Whether not even an account's positions are known."""
+    return not body["positions"] and body["status"] in _UNKNOWN
 
 
 def _is_same(addend: _Addend, position: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from models.codec import NUMBER_MAX
-from models.deployment_sums import Sum, accounts_sum, add_up, decode_sum
+from models.deployment_sums import Sum, accounts_sum, add_up, decode_sum, without_money
 from models.engine.tables import SUBTOTALS
 from models.subtotals import HEDGER, SYMBOL, UNHEDGED
 from streams.process.unreadable_rows import decoded
@@ -102,7 +102,7 @@ class _Deployment:
         self.changed.clear()
         for sum_id in stale:
             total = add_up(sum_id[0], self._addends[sum_id].values())
-            if total.positions:
+            if total.positions or total.unknown_accounts:
                 self._sums[sum_id] = total
                 self._views[sum_id] = total.view()
             else:
@@ -113,11 +113,17 @@ class _Deployment:
         hedgers, unhedged = (
             [total for (kind, _), total in self._sums.items() if kind == wanted] for wanted in (HEDGER, UNHEDGED)
         )
+        total = accounts_sum(hedgers, unhedged)
+        view_of = self._view_beside_unknown if total.unknown_accounts else self._views.__getitem__
         return {
-            **accounts_sum(hedgers, unhedged).view(),
-            "hedgers": {name: self._views[HEDGER, name] for name in sorted(self._names(HEDGER))},
-            "symbols": {name: self._views[SYMBOL, name] for name in sorted(self._names(SYMBOL), key=_by_number)},
+            **total.view(),
+            "hedgers": {name: view_of((HEDGER, name)) for name in sorted(self._names(HEDGER))},
+            "symbols": {name: view_of((SYMBOL, name)) for name in sorted(self._names(SYMBOL), key=_by_number)},
         }
+
+    def _view_beside_unknown(self, sum_id: _Id) -> View:
+        """The view of a sum where an account of the deployment is not known at all, which may be in this one too."""
+        return without_money(self._sums[sum_id]).view()
 
     def _names(self, wanted: str) -> Iterable[str]:
         return (name for kind, name in self._views if kind == wanted)

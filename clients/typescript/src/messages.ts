@@ -286,12 +286,14 @@ export type NoMark = {
   readonly status?: "unreadable";
 };
 
-/** Sums over a deployment's accounts; at the top the accounts' side. Money is absent where a position is unpriced, never a partial sum. Nothing but `deployment` where no position was ever counted, and but the status where a row of the sums cannot be read. */
+/** Sums over a deployment's accounts; at the top the accounts' side. Money is absent where a position is unpriced or an account unknown, never a partial sum. Nothing but `deployment` where no position was ever counted, and but the status where a row of the sums cannot be read. */
 export type Totals = {
   readonly deployment: DeploymentName;
   readonly status?: "unreadable";
   readonly positions?: number;
   readonly unpriced?: number;
+  /** How many accounts are suspect or unsupported without a position that is known; each may have any, so no money is told of any sum of the deployment. Absent where there are none. */
+  readonly unknown_accounts?: number;
   readonly upnl?: Decimal;
   readonly notional?: Decimal;
   readonly as_of?: Instant;
@@ -303,7 +305,7 @@ export type Totals = {
   readonly symbols?: { readonly [name: string]: SymbolTotals };
 };
 
-/** A hedger's side. Money is absent where a position is unpriced, never a partial sum. */
+/** A hedger's side. Money is absent where a position is unpriced or an account of the deployment unknown, never a partial sum. */
 export type HedgerTotals = {
   readonly positions: number;
   readonly unpriced: number;
@@ -315,7 +317,7 @@ export type HedgerTotals = {
   readonly as_of_ns?: Nanoseconds;
 };
 
-/** What is open in a market. Money is absent where a position is unpriced, never a partial sum. */
+/** What is open in a market. Money is absent where a position is unpriced or an account of the deployment unknown, never a partial sum. */
 export type SymbolTotals = {
   readonly positions: number;
   readonly unpriced: number;

@@ -203,6 +203,7 @@ def altered(world: World, hook: str, change: Callable[[Any], Any]) -> None:
     )
 
 
+_FIGURES = ("upnl", "notional", "equity", "available_balance", "liquidatable", "distance_bps")
 # Each is of a type that JSON has, or nearly right, and ended the worker somewhere behind the venue.
 UNUSABLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "hedgers that are none": ("value", having(liquidatable_hedgers=5)),
@@ -214,6 +215,10 @@ UNUSABLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a mark of 0": ("value", of_each_position(mark="0")),
     "a row that the broker does not take": ("value", having(note="x" * 1_000_000)),
     "a column of core's own": ("value", having(made_from={})),
+    "positions priced of an account that is suspect": (
+        "value",
+        lambda valued: Valued({**valued.body, **dict.fromkeys(_FIGURES), "status": "suspect"}, None),
+    ),
     "figures of three numbers": ("value", showing(lambda shown: (*shown, 1.0))),
     "a market of three parts": ("exposure", lambda _: Exposure({("coins", "BTCUSD", 1): 1.0}, 0.0, 0.0)),  # type: ignore[dict-item]
     "a slack below 0": ("exposure", lambda exposure: exposure._replace(slack=-1.0)),

@@ -21,7 +21,7 @@ export function overview(main, scope) {
   const asOf = h("p.note");
   const notional = h("p.second.money");
   const positions = h("p.second");
-  const unpriced = h("p.note");
+  const missing = h("p.note");
   const accountsCount = h("p.second");
   const accountsLabel = h("p.label", "Accounts");
   const upnlHost = h("div");
@@ -56,7 +56,7 @@ export function overview(main, scope) {
       h(
         "div.side",
         h("div", h("p.label", "Notional at marks"), notional),
-        h("div", h("p.label", "Open positions"), positions, unpriced),
+        h("div", h("p.label", "Open positions"), positions, missing),
         h("div", accountsLabel, accountsCount),
       ),
     ),
@@ -91,7 +91,7 @@ export function overview(main, scope) {
     setMoney(notional, totals?.notional);
     setText(positions, isKnown ? count(totals.positions) : "unknown");
     positions.classList.toggle("unknown", !isKnown);
-    setText(unpriced, totals?.unpriced ? `${count(totals.unpriced)} without a price: sums are unknown` : "");
+    setText(missing, missingOf(totals));
     const at = totals?.as_of_ns && clock(milliseconds(totals.as_of_ns));
     setText(
       asOf,
@@ -310,4 +310,13 @@ function table(title, columns, areNumbers) {
       setText(note, all !== null && all > items.length ? `the largest ${items.length} of ${plural(all, "row")}` : "");
     },
   };
+}
+
+/** What of a deployment's sums is missing, so that they are unknown; nothing where they are known. */
+function missingOf(totals) {
+  const found = [];
+  if (totals?.unpriced) found.push(`${count(totals.unpriced)} without a price`);
+  if (totals?.unknown_accounts === 1) found.push("1 account unknown");
+  if (totals?.unknown_accounts > 1) found.push(`${count(totals.unknown_accounts)} accounts unknown`);
+  return found.length ? `${found.join(", ")}: sums are unknown` : "";
 }

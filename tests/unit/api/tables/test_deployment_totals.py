@@ -110,6 +110,40 @@ def test_money_that_misses_a_position_is_absent_and_quantities_are_not() -> None
     assert ("20", 2, 1) == (view["symbols"]["1"]["long_quantity"], view["positions"], view["unpriced"])
 
 
+@pytest.mark.parametrize("status", ["suspect", "unsupported"])
+def test_an_account_of_which_nothing_is_known_makes_all_money_of_its_deployment_absent_and_is_counted(
+    status: str,
+) -> None:
+    tables = FakeTables("main")
+    totals = Totals(tables.feeds)
+    put_accounts(tables.subtotals, 0, valuation_body())
+    put_accounts(tables.subtotals, 1, valuation_body(status=status, positions=[]), valuation_body())
+    view = totals.of("main")
+
+    assert (2, 0, 1) == (view["positions"], view["unpriced"], view["unknown_accounts"])
+    assert {"upnl", "notional"}.isdisjoint(view)
+    assert {"upnl", "notional"}.isdisjoint(view["hedgers"][HEDGER])
+    assert {"long_notional", "short_notional"}.isdisjoint(view["symbols"]["1"])
+    assert "20" == view["symbols"]["1"]["long_quantity"]
+    put_accounts(tables.subtotals, 1, valuation_body(), version=2)
+    assert ("-25", "25") == (totals.of("main")["upnl"], totals.of("main")["hedgers"][HEDGER]["upnl"])
+    assert "unknown_accounts" not in totals.of("main")
+
+
+def test_where_nothing_at_all_is_known_of_the_accounts_no_sum_is_0() -> None:
+    tables = FakeTables("main")
+    put_accounts(tables.subtotals, 0, valuation_body(status="suspect", positions=[]))
+
+    assert {
+        "deployment": "main",
+        "positions": 0,
+        "unpriced": 0,
+        "unknown_accounts": 1,
+        "hedgers": {},
+        "symbols": {},
+    } == Totals(tables.feeds).of("main")
+
+
 def test_sums_follow_the_rows_and_what_has_no_position_left_is_gone() -> None:
     tables = FakeTables("main")
     totals = Totals(tables.feeds)
