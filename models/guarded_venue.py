@@ -32,6 +32,7 @@ from models.package_values import (
     expect_object,
     expect_size,
 )
+from models.row_bodies import MISSED_BEGINS
 from models.valuations import UNPRICED, VALUED
 from models.venue import Settled, Valued
 
@@ -351,6 +352,9 @@ class GuardedVenue:
         body = bytes(self._venue.write(after))
         if not body.startswith(BODY_BEGINS):
             msg = f"expected write to give a JSON object, with {{ as its first byte, found {body[:60]!r}"
+            raise ValueError(msg)
+        if body.startswith(MISSED_BEGINS):
+            msg = f"expected write to give no column missed first, which is core's own, found {body[:60]!r}"
             raise ValueError(msg)
         expect_size("a state", len(body))
         checked_held(self._venue.read_held(join_row(0, after.version, body)))

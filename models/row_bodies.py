@@ -229,6 +229,25 @@ class AlertsBody(msgspec.Struct, forbid_unknown_fields=True):
     hedger_transitions_gone: int | UnsetType = UNSET
 
 
+class MissedRecords(msgspec.Struct, forbid_unknown_fields=True):
+    """The records that an account missed while its row could not be read: the first and the last of them."""
+
+    first: Position
+    last: Position
+    cause: str
+
+
+class MissedBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A row of ``accounts`` that could not be read when records came; ``row`` is the body of before, its venue's."""
+
+    missed: MissedRecords
+    row: msgspec.Raw
+
+
+MISSED_BEGINS = b'{"missed":{'
+"""How the body of an account with missed records begins, and no venue's."""
+
+
 class ReferenceBody(msgspec.Struct, forbid_unknown_fields=True):
     """The newest record of a reference, and where it stands; ``text`` is null where it was taken away."""
 
@@ -246,6 +265,7 @@ class StatementBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 BODIES: dict[str, type[msgspec.Struct]] = {
+    "accounts": MissedBody,
     "marks": MarkBody,
     "instruments": InstrumentBody,
     "deployments": DeploymentBody,
@@ -256,4 +276,4 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "references": ReferenceBody,
     "statements": StatementBody,
 }
-"""The type of each table's bodies, but for the tables of venues."""
+"""The type of each table's bodies that core writes; those that venues write are theirs."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from models.codec import decode_row
+from models.engine.missed_records import read_account
 from models.engine.step import Write
 from models.engine.tables import ACCOUNTS, MARKS, VALUATIONS
 from models.errors import TidemarkError
@@ -166,7 +167,7 @@ def _charge(engine: Engine, name: str, venue: Venue[Any, Any, Any], rate_e18: in
     for key, row in list(engine.tables.items(ACCOUNTS)):
         if split_key(key)[0] != name:
             continue
-        before = venue.read(row)
+        before = read_account(venue, row)
         after = venue.charged(before, rate_e18)
         if after is not before:
             engine.tables.put(Write(ACCOUNTS, key, after.version, venue.write(after)))

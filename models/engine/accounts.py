@@ -5,10 +5,12 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Generic, NamedTuple, assert_never, cast
 
 from models.account_events import Final, Progress, RolledBack, Supported, Unsupported
-from models.codec import decode_order, encode_body
+from models.bookings import NO_BLOCK
+from models.codec import decode_order, encode_body, join_row
+from models.engine.missed_records import read_account, read_held, unread_account
 from models.engine.recent import Recent
 from models.engine.step import RowId, Stage, Step, Write, step_of
 from models.engine.stored_rows import count_beyond, readable, stored
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from models.chain_records import LogOffset
     from models.engine.booker import Booker
+    from models.engine.missed_records import UnreadAccount
     from models.engine.stored_rows import StoredRows
     from models.venue import Change, Notices, Venue
 
@@ -59,7 +62,8 @@ class Accounts(Generic[A, H, R_contra]):
     venue shows no statement of them, so that nobody is told.
 
     A statement that cannot be read is made anew: its events go on with numbers by which readers see that they missed
-    some. Where it cannot be read how far a deployment is folded, its accounts are unknown until they are told anew.
+    some. Where it cannot be read how far a deployment is folded, its accounts are unknown until they are told anew. A
+    record of an account whose row cannot be read is refused, and kept in the row as missed (``missed_records``).
 
     Args:
         partition: Its number; part of the keys of ``watermarks``.
@@ -93,6 +97,12 @@ class Accounts(Generic[A, H, R_contra]):
         # Changed since the last step, and in the last step but not written yet.
         self._unwritten: dict[bytes, A] = {}
         self._writing: dict[bytes, A] = {}
+        # Accounts that cannot be read and missed a record since then, likewise; and those that had missed it before.
+        self._missed: dict[bytes, UnreadAccount] = {}
+        self._missing: dict[bytes, UnreadAccount] = {}
+        self._missed_before: list[RowId] = []
+        # All of each deployment that cannot be read, as far as that is known.
+        self._unread: defaultdict[str, set[bytes]] = defaultdict(set)
         self._finished: dict[bytes, Write] = {}
         self._changes: dict[bytes, list[Change]] = {}
         # Since the last step: what happened to an account, and up to where it had been folded before that.
@@ -111,8 +121,12 @@ class Accounts(Generic[A, H, R_contra]):
         Raises:
             BadRow: It is no row of the venue's. Its account stays as it is, and records of it are refused.
         """
-        held = self._venue.read_held(row)
         deployment, _ = split_key(key)
+        try:
+            held = cast("H", read_held(self._venue, row))
+        except BadRow:
+            self._unread[deployment].add(key)
+            raise
         self._restored.setdefault(deployment, _Restored()).add(key, held.applied)
         if held.unsettled:
             self._unsettled[deployment].add(key)
@@ -141,11 +155,12 @@ class Accounts(Generic[A, H, R_contra]):
         row = self._unwritten.get(key) or self._writing.get(key) or self._recent.get(key)
         if row is not None:
             return row
-        value = self._rows.read(ACCOUNTS, key)
+        unread = self._missed.get(key) or self._missing.get(key)
+        value = self._rows.read(ACCOUNTS, key) if unread is None else join_row(0, unread.version, unread.encode())
         if value is None:
             return None
         try:
-            row = self._venue.read(value)
+            row = cast("A", read_account(self._venue, value))
         except BadRow as error:
             raise BadRecord(str(error)) from error
         self._recent.put(key, row)
@@ -160,7 +175,8 @@ class Accounts(Generic[A, H, R_contra]):
             now_ms: The instant, Unix ms: position states of what happened long ago are not pushed.
 
         Raises:
-            BadRecord: The record cannot be folded, and changes nothing.
+            BadRecord: The record cannot be folded, and changes nothing; but where that is since the account's row
+                cannot be read, the account has missed it.
         """
         deployment, _ = split_key(key)
         rests_on = self._rests_on_restored(deployment, record.position)
@@ -169,7 +185,7 @@ class Accounts(Generic[A, H, R_contra]):
         if isinstance(record, Progress):
             touched = self._progress(deployment, record)
         else:
-            before = self.row(key)
+            before = self._row_for(key, record.position, now_ms)
             after = self._venue.fold(before, record, self.watermark(deployment))
             self._put(key, before, after)
             if after is not before:
@@ -203,16 +219,29 @@ class Accounts(Generic[A, H, R_contra]):
             bookings=() if self._booker is None else self._booker.take(),
         )
         self._writing, self._unwritten = self._unwritten, {}
-        rows = Stage([Write(ACCOUNTS, key, row.version, self._venue.write(row)) for key, row in self._writing.items()])
+        self._missing, self._missed = self._missed, {}
+        rows = Stage(
+            [
+                *(Write(ACCOUNTS, key, row.version, self._venue.write(row)) for key, row in self._writing.items()),
+                *(Write(ACCOUNTS, key, unread.version, unread.encode()) for key, unread in self._missing.items()),
+            ],
+            self._missed_before,
+        )
         after = Stage([self._watermark_row(deployment) for deployment in self._controlled])
         for key, row in self._writing.items():
             self._recent.put(key, row)
         self._finished, self._changes, self._controlled = {}, {}, {}
-        self._happened, self._known_to = {}, {}
+        self._happened, self._known_to, self._missed_before = {}, {}, []
         return step_of((before, rows, after))
 
-    def written(self, key: bytes) -> H:
-        """Forget that an account's row of the last step is still to be written, and return what it holds."""
+    def written(self, key: bytes) -> H | None:
+        """Forget that an account's row of the last step is still to be written, and return what it holds.
+
+        Returns:
+            None where the row says only that the account missed records.
+        """
+        if self._missing.pop(key, None) is not None:
+            return None
         return self._venue.held(self._writing.pop(key))
 
     def _progress(self, deployment: str, record: Progress) -> bool:
@@ -257,17 +286,20 @@ class Accounts(Generic[A, H, R_contra]):
         self._control(deployment, record.position, head=record.head, head_time_s=record.head_time_s, final=record.final)
 
     def _roll_back(self, deployment: str, record: RolledBack) -> None:
+        is_news = record.position > self.watermark(deployment).applied
+
         def undo(key: bytes) -> None:
-            before = self._known(key)
+            before = self._known(key, record.position if is_news else None)
             after = self._venue.undo(before, record)
             self._put(key, before, after)
             self._book_doubt(key, record.position, record.ancestor, before, after)
             if self._notices is not None and after is not before:
                 self._note(key, self._notices.of_rollback(record))
 
-        if self._booker is not None and record.position > self.watermark(deployment).applied:
+        if self._booker is not None and is_news:
             self._booker.roll_back(deployment, record)
-        self._change_each(self._unsettled[deployment], undo)
+        # One that cannot be read may have been changed by blocks that left the chain.
+        self._change_each(self._unsettled[deployment] | self._unread[deployment], undo)
         supported = {"unsupported_since": None, "reason": ""} if record.supported else {}
         self._control(deployment, record.position, **supported)
 
@@ -275,9 +307,10 @@ class Accounts(Generic[A, H, R_contra]):
         # What was folded before says nothing of the logs that a join passes over.
         cause = f"no checkpoint of the join at block {record.block}: run tidemark audit --repair"
         prefix = f"{deployment}:".encode()
+        is_news = record.position > self.watermark(deployment).applied
 
         def doubt(key: bytes) -> None:
-            before = self._known(key)
+            before = self._known(key, record.position if is_news else None)
             after = self._venue.doubt(before, record.position, cause)
             self._put(key, before, after)
             self._book_doubt(key, record.position, record.block, before, after)
@@ -299,18 +332,53 @@ class Accounts(Generic[A, H, R_contra]):
             time_ms = self.watermark(split_key(key)[0]).head_time_s * 1_000
             self._booker.doubt(key, position, block, time_ms=time_ms, cause=after.suspicion)
 
-    def _known(self, key: bytes) -> A:
-        row = self.row(key)
+    def _known(self, key: bytes, missed: LogOffset | None = None) -> A:
+        """The newest row of an account that has one.
+
+        Args:
+            key: The account.
+            missed: The log offset of what it misses where its row cannot be read; None where it misses nothing.
+
+        Raises:
+            BadRecord: It cannot be read.
+        """
+        time_ms = self.watermark(split_key(key)[0]).head_time_s * 1_000
+        row = self.row(key) if missed is None else self._row_for(key, missed, time_ms)
         if row is None:
             msg = f"expected a row of {key!r}, which the partition's accounts name, found none in the table"
             raise BadRow(msg)
         return row
+
+    def _row_for(self, key: bytes, position: LogOffset, time_ms: int) -> A | None:
+        """The newest row of an account that is to be changed by a record, which it misses where it cannot be read."""
+        try:
+            return self.row(key)
+        except BadRecord as error:
+            self._miss(key, position, str(error), time_ms)
+            raise
+
+    def _miss(self, key: bytes, position: LogOffset, cause: str, time_ms: int) -> None:
+        before = (
+            self._missed.get(key) or self._missing.get(key) or unread_account(self._rows.read(ACCOUNTS, key) or b"")
+        )
+        if before is None:
+            return
+        self._unread[split_key(key)[0]].add(key)
+        after = before.missing(position, cause)
+        if after is not before:
+            self._missed[key] = after
+            if self._booker is not None:
+                self._booker.doubt(key, position, NO_BLOCK, time_ms=time_ms, cause=cause)
+        elif key not in self._missed:
+            self._missed_before.append(RowId(ACCOUNTS, key))
 
     def _put(self, key: bytes, before: A | None, row: A) -> None:
         if row is before:
             self.repeated += 1
             return
         self.folded += 1
+        self._missed.pop(key, None)
+        self._unread[split_key(key)[0]].discard(key)
         self._known_to.setdefault(key, _NEVER if before is None else before.applied)
         self._unwritten[key] = row
         unsettled = self._unsettled[split_key(key)[0]]

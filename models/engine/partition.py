@@ -34,7 +34,8 @@ class Folding(NamedTuple):
 class PartitionEngine:
     """Folds and values the accounts of one partition.
 
-    An account whose row its venue cannot read is left as it is, records of it are refused, and its figures are unknown.
+    An account whose row its venue cannot read misses the records that come, which its row says from then on, and its
+    figures are unknown. It is suspect once the row can be read again.
     Accounts of a venue that is not installed are left as they are, and so are their figures.
 
     Args:
@@ -123,7 +124,11 @@ class PartitionEngine:
         for write in stage.writes:
             if write.table != ACCOUNTS:
                 continue
-            self.valuing.put(write.key, accounts.written(write.key))
+            held = accounts.written(write.key)
+            if held is None:
+                self.valuing.restore_unreadable(write.key)
+            else:
+                self.valuing.put(write.key, held)
 
     def _of(self, deployment: str) -> Folding | None:
         venue = self._venues.of(deployment)

@@ -11,6 +11,7 @@ from models.book_figures import REACH, Exposure
 from models.codec import ORDER_BYTES, decode_order, encode_body
 from models.engine.alarms import Alarms
 from models.engine.board import DeploymentInputs
+from models.engine.missed_records import read_held
 from models.engine.recent import Recent
 from models.engine.step import Write
 from models.engine.stored_rows import readable
@@ -385,7 +386,7 @@ class Valuing:
         if row is None:
             return None
         known = self._know(split_key(key)[0])
-        held = known.venue.read_held(row)
+        held = read_held(known.venue, row)
         return _Kept(held, known.venue.valuer(held, decode_order(row)[0]), known)
 
 

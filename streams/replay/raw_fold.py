@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.engine.in_memory import Engine
+from models.engine.missed_records import read_held
 from models.engine.tables import ACCOUNTS
 from models.errors import BadRecord
 from streams.kafka.partitions import partition_of
@@ -130,7 +131,7 @@ class RawFold:
             BadRow: Its venue can make nothing of its row.
         """
         row = self.engine.tables.read(ACCOUNTS, key)
-        return None if row is None else self.venue.read_held(row)
+        return None if row is None else read_held(self.venue, row)
 
     def write(self) -> None:
         """Write the rows of what was put."""

@@ -257,7 +257,7 @@ def test_records_that_are_delivered_again_change_nothing(records: list[dict[str,
     assert dict(once.engine.tables.items(VALUATIONS)) == dict(again.engine.tables.items(VALUATIONS))
 
 
-def test_a_row_of_another_venue_or_schema_is_refused_and_its_account_left_alone() -> None:
+def test_a_row_of_another_venue_or_schema_is_refused_and_what_it_says_is_left_alone() -> None:
     world = World()
     world.say(cash("1000"))
     row = world.body(ACCOUNTS, KEY)
@@ -270,6 +270,8 @@ def test_a_row_of_another_venue_or_schema_is_refused_and_its_account_left_alone(
     restarted.account_record(KEY, Own((5, -1), b"{}"), NOW_MS)
     restarted.fold("paper")
 
+    cause = "expected schema 1 of paper, found 2 of paper"
     assert [(ACCOUNTS, KEY)] == list(restarted.tables.unreadable)
-    assert ["expected schema 1 of paper, found 2 of paper"] == restarted.refused
-    assert encode_row(0, 1, {**row, "schema": 2}) == restarted.tables.read(ACCOUNTS, KEY)
+    assert [cause] == restarted.refused
+    kept = {"missed": {"first": [5, -1], "last": [5, -1], "cause": cause}, "row": {**row, "schema": 2}}
+    assert encode_row(0, 2, kept) == restarted.tables.read(ACCOUNTS, KEY)
