@@ -219,6 +219,8 @@ UNUSABLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "value",
         lambda valued: Valued({**valued.body, **dict.fromkeys(_FIGURES), "status": "suspect"}, None),
     ),
+    "conversions in a list": ("value", having(conversions=[{"market": "EUR/USD", "mark": "1"}])),
+    "a conversion without its mark": ("value", having(conversions={"EUR/USD": {"mark": "1"}})),
     "figures of three numbers": ("value", showing(lambda shown: (*shown, 1.0))),
     "a market of three parts": ("exposure", lambda _: Exposure({("coins", "BTCUSD", 1): 1.0}, 0.0, 0.0)),  # type: ignore[dict-item]
     "a slack below 0": ("exposure", lambda exposure: exposure._replace(slack=-1.0)),
