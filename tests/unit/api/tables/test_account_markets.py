@@ -31,6 +31,13 @@ def test_markets_of_positions_and_of_conversions_are_found_once() -> None:
     assert [] == names.take_new()
 
 
+def test_markets_are_found_of_a_venue_without_conversions_whose_rows_have_no_such_column() -> None:
+    feed = FakeFeed()
+    feed.put("small:u1", 1, {"positions": [{"symbol": "BTC"}]})
+
+    assert [("small", "BTC")] == AccountMarkets(feed, DEPLOYMENTS).take_new()
+
+
 def test_a_number_is_no_name_though_its_deployment_has_both() -> None:
     feed = FakeFeed()
     feed.put("both:u1", 1, body([7, "BTC"]))
