@@ -187,10 +187,11 @@ def part_of(name: str, ages: Sequence[Age], steady: Steady, now_ms: int) -> Part
 
 
 class Aging(NamedTuple):
-    """Why what an account's row says is old: kinds of parts, ``row`` or ``prices``; and whose marks are too old.
+    """Why what an account's row says is old, and whose marks are too old.
 
     Attributes:
-        because: The causes, in order of the alphabet; none where the row is as fresh as it says.
+        because: The causes, in order of the alphabet: kinds of parts, ``prices``, ``row`` or ``venue``; none where the
+            row is as fresh as it says.
         symbols: Symbol ids whose marks are too old now.
     """
 
@@ -202,6 +203,8 @@ AS_IT_SAYS = Aging()
 """The row is as fresh as it says."""
 PRICES = "prices"
 ROW = "row"
+VENUE = "venue"
+"""The cause where nobody folds a deployment's records: its venue is not installed."""
 
 
 def aging_of(
@@ -210,7 +213,7 @@ def aging_of(
     """Find why an account's row is older than it says.
 
     Args:
-        causes: Kinds of the parts that are stale, among those that the account depends on.
+        causes: Kinds of the parts that are stale, among those that the account depends on, and ``venue``.
         body: Body of its ``valuations`` row.
         stale_symbols: Symbol ids of its deployment whose marks are too old now.
         now_ms: The instant.

@@ -7,6 +7,7 @@ A package brings one by an entry point of the group ``tidemark.venues``, whose n
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from models.venue import Venue
     from streams.settings.deployment import DeploymentSettings
     from streams.settings.effective import Settings
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_KIND = "symmio"
 """The kind of a deployment that names none."""
@@ -80,6 +83,21 @@ def engine_deployments(deployments: Mapping[str, DeploymentSettings]) -> dict[st
 def venues_of(settings: Settings) -> Venues:
     """The venues of a configuration's deployments; of those that it does not name any more, the default kind."""
     return Venues(engine_deployments(settings.deployments), _venue(DEFAULT_KIND))
+
+
+def missing_venues(deployments: Mapping[str, DeploymentSettings]) -> dict[str, str]:
+    """Say of each deployment whose venue is not installed here what follows and what to do, by name."""
+    return {
+        name: f"deployment {name} is not folded, valued or known: {KINDS.missing(one.kind)}"
+        for name, one in deployments.items()
+        if not one.is_installed
+    }
+
+
+def log_missing_venues(deployments: Mapping[str, DeploymentSettings]) -> None:
+    """Log a line for each deployment whose venue is not installed in this process."""
+    for said in missing_venues(deployments).values():
+        _log.error("%s", said)
 
 
 def booking_names(deployment: DeploymentSettings) -> Sequence[str]:

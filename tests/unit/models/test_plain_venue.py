@@ -22,6 +22,7 @@ from models.plain_venue import Holds, Own
 from models.prices import MarkTick
 from models.watermarks import DeploymentWatermark
 from streams.kafka.topics import MAX_RECORD_BYTES
+from tests.support.paper import paper_engine, played
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -273,3 +274,20 @@ def test_a_row_of_another_venue_or_schema_is_refused_and_its_account_left_alone(
     assert [(ACCOUNTS, KEY)] == list(restarted.tables.unreadable)
     assert ["expected schema 1 of paper, found 2 of paper"] == restarted.refused
     assert encode_row(0, 1, {**row, "schema": 2}) == restarted.tables.read(ACCOUNTS, KEY)
+
+
+def test_while_its_venue_is_not_installed_its_sums_and_figures_stay_and_go_on_when_it_is_back() -> None:
+    before = played(NOW_MS)
+    rows = {key: row for table in (SUBTOTALS, VALUATIONS) for key, row in before.tables.items(table)}
+    assert b"unhedged:game::0" in rows
+
+    gone = paper_engine(before.tables, is_installed=False)
+    gone.value(NOW_MS + 1)
+    assert rows == {key: row for table in (SUBTOTALS, VALUATIONS) for key, row in gone.tables.items(table)}
+
+    back = paper_engine(gone.tables)
+    back.tick(MarkTick("venue", "BTCUSDT", NOW_MS + 2, NOW_MS + 2, "56000", None, None, None), 1)
+    back.value(NOW_MS + 2)
+    row = back.tables.read(SUBTOTALS, b"unhedged:game::0")
+    assert row is not None
+    assert (1, str(2_000 * E18)) == tuple(decode_row(row).body[name] for name in ("positions", "upnl"))
