@@ -85,19 +85,16 @@ def _reader(table: str, decoder: msgspec.json.Decoder[B]) -> Callable[[bytes], B
     return read
 
 
-def _default_of(field: msgspec.structs.FieldInfo) -> Any:  # noqa: ANN401 - of any type
-    """What a column is where a row has none; of a list or an object, what makes a new one each time."""
-    if field.default_factory is msgspec.NODEFAULT:
-        return field.default
-    return msgspec.field(default_factory=field.default_factory)
-
-
 def _as_read(kind: Any) -> Any:  # noqa: ANN401 - any type
     """The type without what is only published: patterns, bounds, and that there are no other columns."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = get_type_hints(kind)
         fields = [
-            (one.name, _as_read(hints[one.name]), *(() if one.required else (_default_of(one),)))
+            (
+                one.name,
+                _as_read(hints[one.name]),
+                msgspec.field(default=one.default, default_factory=one.default_factory),
+            )
             for one in msgspec.structs.fields(kind)
         ]
         return msgspec.defstruct(kind.__name__, fields, kw_only=True)

@@ -31,11 +31,11 @@ def test_markets_of_positions_and_of_conversions_are_found_once() -> None:
     assert [] == names.take_new()
 
 
-def test_markets_are_found_of_a_venue_without_conversions_whose_rows_have_no_such_column() -> None:
+def test_a_row_without_conversions_names_the_markets_of_its_positions() -> None:
     feed = FakeFeed()
-    feed.put("small:u1", 1, {"positions": [{"symbol": "BTC"}]})
+    feed.put("desk:u1", 1, {"positions": [{"symbol": "tBTCUSD"}]})
 
-    assert [("small", "BTC")] == AccountMarkets(feed, DEPLOYMENTS).take_new()
+    assert [("desk", "tBTCUSD")] == AccountMarkets(feed, DEPLOYMENTS).take_new()
 
 
 def test_a_number_is_no_name_though_its_deployment_has_both() -> None:
