@@ -98,6 +98,8 @@ class GuardedVenue:
     def __init__(self, venue: Venue[Any, Any, Any], on_fault: OnFault) -> None:
         self.kind, self.raw, self.references = venue.kind, venue.raw, venue.references
         self.figures_version = venue.figures_version
+        # A package need not say it; core works nothing out of what it does not know to be linear.
+        self.is_linear = getattr(venue, "is_linear", False) is True
         if venue.routed is not None or venue.told is not None:
             msg = f"expected a venue whose routed and told are None, found {venue.routed} and {venue.told}"
             raise ValueError(msg)

@@ -27,7 +27,7 @@ the collateral at SYMMIO and in USD of a ledger; docs/figures.md says what each 
 | ``mark``, ``mark_key``, ``mark_offset``, ``stale`` | what it is valued at, and whether that is stale |
 | ``upnl``, ``notional`` | as of the account; None where there is no mark |
 | ``party_b`` | its one counterparty, absent where a venue has none |
-| ``liquidation_price`` | at which mark the account can be liquidated, None: at none; absent where core works it out |
+| ``liquidation_price`` | at which mark the account can be liquidated, None: at none; absent: as core works it out |
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from streams.settings.installed import BadPackage, Kinds
 from streams.settings.package_faults import note_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from models.venue import Venue
     from streams.settings.deployment import DeploymentSettings
@@ -108,13 +108,7 @@ def booking_names(deployment: DeploymentSettings) -> Sequence[str]:
 
 def account_views(settings: Settings) -> AccountViews:
     """What makes views of a configuration's accounts."""
-    venues = venues_of(settings)
-
-    def own_of(deployment: str) -> Callable[[Mapping[str, Any]], dict[str, Any]] | None:
-        venue = venues.of(deployment)
-        return None if venue is None else venue.view
-
-    return AccountViews(own_of)
+    return AccountViews(venues_of(settings).of)
 
 
 def _venue(kind: str) -> Venue[Any, Any, Any] | None:

@@ -130,7 +130,7 @@ def test_an_account_that_its_venue_cannot_value_is_shown_as_suspect() -> None:
     world.say(paid("2"))
     world.value()
 
-    view = AccountViews(lambda _deployment: world.venue.view).account(KEY.decode(), world.body())
+    view = AccountViews(lambda _deployment: world.venue).account(KEY.decode(), world.body())
     assert ("suspect", {}) == (view["status"], view["positions"])
     assert "upnl" not in view
 
