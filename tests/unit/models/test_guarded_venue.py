@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from asyncio import CancelledError
 from collections import Counter
 from decimal import Decimal
 from random import Random
@@ -41,7 +42,11 @@ class OwnFault(Exception):
     """What a package may raise: nothing that core knows."""
 
 
-def _raises(error: Exception) -> Callable[..., Any]:
+class Panic(BaseException):
+    """What modules in Rust raise where these panic, derived from ``BaseException`` so that nobody catches it."""
+
+
+def _raises(error: BaseException) -> Callable[..., Any]:
     def raising(*_: object, **__: object) -> object:
         raise error
 
@@ -56,6 +61,9 @@ FAULTS: dict[str, Callable[..., Any]] = {
     "raises its own": _raises(OwnFault("no")),
     "raises an assertion": _raises(AssertionError("no")),
     "raises what stops a loop": _raises(StopIteration("no")),
+    "leaves the process": _raises(SystemExit(3)),
+    "raises what ends a task": _raises(CancelledError("no")),
+    "panics in a language below": _raises(Panic("no")),
     "gives None": _gives(None),
     "gives a text": _gives("nonsense"),
     "gives a number": _gives(7),
@@ -174,11 +182,21 @@ def test_a_venue_that_routes_its_records_is_no_package_s() -> None:
         GuardedVenue(routed, lambda *_: None)
 
 
-def test_that_memory_is_full_is_no_fault_of_the_package() -> None:
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("hook", ["decode", "fold", "value"])
+def test_that_memory_is_full_or_somebody_interrupts_is_no_fault_of_the_package(
+    hook: str, error: type[BaseException]
+) -> None:
     world = World()
-    world.faulty.break_by = lambda hook: _raises(MemoryError()) if hook == "fold" else None
-    with pytest.raises(MemoryError):
+    world.faulty.break_by = lambda asked: _raises(error()) if asked == hook else None
+
+    def work() -> None:
         world.say(paid("1"))
+        world.value()
+
+    with pytest.raises(error):
+        work()
+    assert [] == world.faults
 
 
 def having(**columns: object) -> Callable[[Valued], Valued]:
