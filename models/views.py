@@ -149,7 +149,8 @@ class AccountViews:
                 "stale": body["stale"],
                 "unpriced": body["unpriced"],
                 "open_positions": len(body["positions"]),
-                **_instant("as_of", body["as_of_ms"]),
+                # 0 where nothing of the account was ever known.
+                **(_instant("as_of", body["as_of_ms"]) if body["as_of_ms"] else {}),
                 **{name: body[name] for name in ("liquidatable", "distance_bps", "owner") if body[name] is not None},
                 **own,
             }

@@ -341,7 +341,7 @@ export type Alerts = {
 };
 
 export type Alarm = {
-  /** As of when it came on. */
+  /** When it was seen to come on; as of when where the row does not say that. */
   readonly since: Instant;
   readonly since_ns: Nanoseconds;
 };

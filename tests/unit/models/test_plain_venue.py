@@ -24,6 +24,7 @@ from models.prices import MarkTick
 from models.views import AccountViews
 from models.watermarks import DeploymentWatermark
 from streams.kafka.topics import MAX_RECORD_BYTES
+from tests.support.contract import validate_rest
 from tests.support.paper import paper_engine, played
 
 if TYPE_CHECKING:
@@ -333,3 +334,14 @@ def test_of_a_venue_that_is_not_installed_no_liquidation_price_is_worked_out() -
     (position,) = AccountViews(lambda _: None).account(KEY.decode(), world.value())["positions"].values()
 
     assert "liquidation_price" not in position
+
+
+def test_an_account_whose_first_record_cannot_be_read_is_as_of_no_instant() -> None:
+    world = World()
+    world.say("nonsense")
+    body = world.value()
+    view = AccountViews(lambda _: PAPER).account(KEY.decode(), body)
+
+    assert "suspect" == view["status"]
+    assert not {"as_of", "as_of_ns"} & view.keys()
+    validate_rest("/v1/accounts/x", 200, view)
