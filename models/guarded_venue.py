@@ -20,7 +20,7 @@ import msgspec
 
 from models.account_events import Progress, decode_account_record, encode_account_record
 from models.bookings import TellsBookings
-from models.codec import BODY_BEGINS, encode_body, join_row
+from models.codec import BODY_BEGINS, join_row
 from models.errors import BadRecord, BadRow, NoAnswer
 from models.package_faults import cause_of, expect_own, said_of
 from models.package_values import (
@@ -30,6 +30,7 @@ from models.package_values import (
     checked_held,
     checked_history,
     checked_valuation,
+    encoded,
     expect_object,
     expect_size,
 )
@@ -290,7 +291,7 @@ class GuardedVenue:
         """
         try:
             # As clients read it: it is compared with later ones, which the package may make of the same objects.
-            view = msgspec.json.decode(encode_body(self._venue.view(body)), type=dict[str, Any])
+            view = msgspec.json.decode(encoded("a view", self._venue.view(body)), type=dict[str, Any])
         except BaseException as error:
             expect_own(error)
             if body.get("status") not in {VALUED, UNPRICED}:

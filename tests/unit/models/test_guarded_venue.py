@@ -232,6 +232,8 @@ UNUSABLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a mark of 0": ("value", of_each_position(mark="0")),
     "a row that the broker does not take": ("value", having(note="x" * 1_000_000)),
     "a column of core's own": ("value", having(made_from={})),
+    "a column that is no number": ("value", having(note=[{"rate": NAN}])),
+    "a column of positions that is no number": ("value", of_each_position(rate=float("inf"))),
     "conversions in a list": ("value", having(conversions=[{"market": "EUR/USD", "mark": "1"}])),
     "a conversion without its mark": ("value", having(conversions={"EUR/USD": {"mark": "1"}})),
     "figures of three numbers": ("value", showing(lambda shown: (*shown, 1.0))),
@@ -456,3 +458,27 @@ def test_what_is_said_of_a_deployment_changes_every_account_that_its_venue_can_c
         one.partition(": ")[0] for one in world.engine.refused
     ]
     assert (90, -1) == world.engine.partition.watermark("coins").applied
+
+
+@pytest.mark.parametrize("number", [NAN, float("inf"), float("-inf")])
+def test_a_number_that_json_does_not_have_is_told_of_no_account(number: float) -> None:
+    world = World()
+    world.say(paid("1"))
+    events: list[dict[str, Any]] = [{"kind": "paid", "at": {"rate": [None, number]}}]
+    altered(world, "events", _gives(events))
+    world.say(paid("1"))
+    world.value()
+    assert "suspect" == world.body()["status"]
+    assert "expected an event with finite numbers" in world.engine.refused[0]
+
+    altered(world, "view", _gives({"rate": number}))
+    with pytest.raises(ValueError, match="expected a view with finite numbers"):
+        world.venue.view({**world.body(), "status": "valued"})
+
+
+def test_what_is_not_known_may_be_null_in_what_a_package_tells() -> None:
+    world = World()
+    altered(world, "events", _gives([{"kind": "paid", "note": None, "rate": 0.5}]))
+    world.say(paid("1"))
+
+    assert [] == world.faults
