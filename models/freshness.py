@@ -281,6 +281,16 @@ def aged(body: Body, aging: Aging) -> Body:
     return {**body, "positions": positions, "stale": stale, "stale_because": because}
 
 
+def with_causes(view: Body, causes: Collection[str]) -> Body:
+    """Say over a view why it may be old: ``stale_because``. The view is returned as it is where nothing is.
+
+    Args:
+        view: Of a row that holds no figures at marks, such as that of alerts.
+        causes: Kinds of stale parts, and ``venue``.
+    """
+    return {**view, "stale_because": sorted(causes)} if causes else view
+
+
 def dated(body: Body, known_ms: int | None) -> Body:
     """Let nothing in a ``valuations`` row's body be dated later than ``known_ms``; None where all dates may stand.
 

@@ -239,6 +239,19 @@ class Freshness:
         deployment, _ = split_key(encoded)
         return Whose(deployment, worker_key(partition_of(encoded, self._partitions)))
 
+    def causes(self, whose: Whose) -> tuple[str, ...]:
+        """Why whatever is kept of an account may be old: kinds of stale parts, and ``venue``; none where it is not.
+
+        Args:
+            whose: Whom the account depends on.
+        """
+        seen = self._recent()
+        # What was seen holds for thousands of frames, and so does what it means for all accounts of a worker.
+        causes = self._causes.get(whose)
+        if causes is None:
+            causes = self._causes[whose] = seen.causes_of(whose.deployment, whose.worker)
+        return causes
+
     def aging(self, whose: Whose, body: Mapping[str, Any]) -> Aging:
         """Find why an account's row is older than it says.
 
@@ -249,11 +262,7 @@ class Freshness:
         Raises:
             BadRow: The body lacks what it must have.
         """
-        seen = self._recent()
-        # What was seen holds for thousands of frames, and so does what it means for all accounts of a worker.
-        causes = self._causes.get(whose)
-        if causes is None:
-            causes = self._causes[whose] = seen.causes_of(whose.deployment, whose.worker)
+        causes, seen = self.causes(whose), self._recent()
         symbols = seen.stale_symbols.get(whose.deployment, frozenset())
         return aging_of(causes, body, symbols, now_ms=self._clock_ms(), row_ms=self._bounds.row_ms)
 

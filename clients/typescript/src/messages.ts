@@ -329,6 +329,7 @@ export type SymbolTotals = {
 
 /** Which alarms of an account are on, and its newest transitions. What cannot be seen stays as it was: an account is not called recovered while it is unpriced, and of one that is unknown nothing else is said. */
 export type Alerts = {
+  readonly stale_because?: StaleBecause;
   readonly account: AccountKey;
   readonly deployment: DeploymentName;
   readonly address: AccountId;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from models.alerts import UNPRICED, with_transitions
 from models.codec import decode_row
 from models.engine.tables import ALERTS, SUBTOTALS, VALUATIONS
 from models.heartbeats import WorkerBeat, worker_key
@@ -42,10 +43,13 @@ def tables() -> FakeTables:
     """What was written of Ann while the package was installed, and an account of SYMMIO."""
     made, engine = FakeTables("main"), played(NOW_MS)
     made.valuations.put(OWN, 1, valuation_body(as_of_ms=NOW_MS))
+    unpriced = valuation_body(status="unpriced", unpriced=1)
+    alarm = with_transitions(ANN.encode(), None, UNPRICED, unpriced, {"at_ms": NOW_MS})
     feeds = {VALUATIONS: made.valuations, SUBTOTALS: made.subtotals, ALERTS: made.alerts}
     for table, feed in feeds.items():
         for key, row in engine.tables.items(table):
             feed.put(key.decode(), 1, decode_row(row).body)
+    made.alerts.put(ANN, 2, alarm)
     return made
 
 
@@ -95,6 +99,8 @@ async def test_its_accounts_are_shown_as_they_were_and_as_old_wherever_they_are_
         _, listed = await get(client, "/v1/accounts?deployment=game")
         _, held = await get(client, "/v1/positions?symbol_id=BTCUSDT")
         told = await state(socket, "account", ANN)
+        _, alerts = await get(client, f"/v1/accounts/{ANN}/alerts")
+        alarmed = await state(socket, "alerts", ANN)
         _, own = await get(client, f"/v1/accounts/{OWN}")
 
     for shown in (account, *listed["items"], told):
@@ -102,6 +108,8 @@ async def test_its_accounts_are_shown_as_they_were_and_as_old_wherever_they_are_
             shown[name] for name in ("status", "upnl", "stale", "stale_because")
         )
     assert [True] == [one["stale"] for one in held["items"]]
+    for shown in (alerts, alarmed):
+        assert (["unpriced"], ["venue"]) == ([*shown["alarms"]], shown["stale_because"])
     assert (200, True) == (status, account["positions"]["BTCUSDT"]["stale"])
     assert "venue" not in own.get("stale_because", ())
 
