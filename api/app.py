@@ -75,7 +75,7 @@ from streams.process.overload import Overload
 from streams.replicas.heartbeat_reader import Heartbeats
 from streams.replicas.lease_holder import Leases
 from streams.settings import BadSettings
-from streams.settings.venues import account_views
+from streams.settings.venues import account_views, log_missing_venues
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -129,6 +129,7 @@ def create_app(
     if not settings.deployments:
         msg = "deployments: expected at least one to serve, found none; add a [deployments.NAME] section"
         raise BadSettings(msg)
+    log_missing_venues(settings.deployments)
     addresses = ClientAddresses(settings.api.trusted_proxies)
     tokens_clock = machine or clock
     guard = _guard(settings, tokens_clock)

@@ -9,6 +9,7 @@ from models.errors import BadRow
 from models.ids import split_key
 from models.instants import ns_text, rfc3339
 from models.money import show_e18
+from models.provenance import MADE_FROM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ def alerts_view(key: str, body: Mapping[str, Any]) -> View:
     try:
         transitions = all_transitions(body)
         since_ms = {name: _since_ms(_CALLED_OFF[name], transitions) for name in body["alarms"] if name in _CALLED_OFF}
-        hedgers_ms: Mapping[str, int] = body.get("hedgers_since_ms", {})
+        hedgers_ms = _hedgers_since_ms(body.get("hedgers_since_ms", {}), transitions)
         if hedgers_ms:
             since_ms[_HEDGER_ON] = min(hedgers_ms.values())
         return {
@@ -52,8 +53,26 @@ def alerts_view(key: str, body: Mapping[str, Any]) -> View:
 
 
 def _since_ms(kinds: tuple[str, str], transitions: Sequence[Mapping[str, Any]]) -> int:
-    """As of when an alarm came on that is on: its newest transition."""
-    return int(next(one["as_of_ms"] for one in transitions if one["kind"] in kinds))
+    """When an alarm was seen to come on that is on: its newest transition."""
+    return _seen_ms(next(one for one in transitions if one["kind"] in kinds))
+
+
+def _hedgers_since_ms(as_of_ms: Mapping[str, int], transitions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The same of each hedger that is on; as of when it came on where there was no room for its transition."""
+    came_on: dict[str, Mapping[str, Any]] = {}
+    for one in transitions:
+        if one["kind"] == _HEDGER_ON:
+            came_on.setdefault(one["hedger"], one)
+    return {hedger: _seen_ms(came_on[hedger]) if hedger in came_on else ms for hedger, ms in as_of_ms.items()}
+
+
+def _seen_ms(transition: Mapping[str, Any]) -> int:
+    """At which instant a transition was seen: the oldest mark that showed it may be older than the account's position.
+
+    Rows of before do not say it.
+    """
+    made = transition.get(MADE_FROM)
+    return int(transition["as_of_ms"] if made is None else made["at_ms"])
 
 
 def _transition(transition: Mapping[str, Any]) -> View:

@@ -58,11 +58,15 @@ class Bounds(NamedTuple):
 
 
 class Age(NamedTuple):
-    """An age of a part: in words what it counts from, how old that is, and how old it may be, in ms."""
+    """An age of a part: in words what it counts from, how old that is, and how old it may be, in ms.
+
+    ``is_known`` is False where nothing has come yet that it would count from: ``age_ms`` is beyond the bound then.
+    """
 
     since: str
     age_ms: int
     bound_ms: int
+    is_known: bool = True
 
     @property
     def is_over(self) -> bool:
@@ -78,6 +82,7 @@ class Part(NamedTuple):
     since: str
     age_ms: int | None
     bound_ms: int
+    is_known: bool = True
 
     @property
     def kind(self) -> str:
@@ -89,6 +94,8 @@ class Part(NamedTuple):
         """A sentence for a person."""
         if self.age_ms is None:
             return f"{self.name} was never heard of"
+        if not self.is_known:
+            return f"{self.name}: {self.since} is not known yet"
         if self.age_ms > self.bound_ms:
             return f"{self.name}: {self.since} is {self.age_ms} ms old, expected at most {self.bound_ms} ms"
         return f"{self.name}: {self.since} is recent again, and is watched for {SETTLE_MS} ms"
@@ -138,18 +145,16 @@ def ages_of(beat: Beat, heard_ms: int, now_ms: int, bounds: Bounds) -> tuple[Age
         case ChainBeat():
             return (
                 word,
-                Age(
-                    "the last time in step with its node",
-                    word.age_ms + _own_age_ms(beat, beat.in_step_ms),
-                    bounds.outside_ms,
-                ),
-                Age("the newest block", max(0, now_ms - beat.head_time_s * 1_000), bounds.head_ms),
+                _age_since("the last time in step with its node", beat, beat.in_step_ms, word, bounds.outside_ms),
+                Age("the newest block", max(0, now_ms - beat.head_time_s * 1_000), bounds.head_ms)
+                if beat.head_time_s
+                else _unknown("the newest block", word, bounds.head_ms),
             )
         case PricesBeat():
-            return word, Age("the newest price", word.age_ms + _own_age_ms(beat, beat.heard_ms), bounds.outside_ms)
+            return word, _age_since("the newest price", beat, beat.heard_ms, word, bounds.outside_ms)
         case HistoryBeat():
-            read_ms = word.age_ms + _own_age_ms(beat, beat.in_step_ms)
-            return word, Age("the last time it had read all that was shown", read_ms, HISTORY_MS)
+            since = "the last time it had read all that was shown"
+            return word, _age_since(since, beat, beat.in_step_ms, word, HISTORY_MS)
         case FunderBeat():
             return (word,)
         case _:
@@ -159,15 +164,24 @@ def ages_of(beat: Beat, heard_ms: int, now_ms: int, bounds: Bounds) -> tuple[Age
 def chain_known_ms(beat: ChainBeat, heard_ms: int) -> int:
     """As of when a deployment's chain is known: when the topic last stood at the node's head, or that block's time."""
     word_ms = min(beat.at_ms, heard_ms)
-    return min(word_ms, max(word_ms - _own_age_ms(beat, beat.in_step_ms), beat.head_time_s * 1_000))
+    in_step_ms = 0 if beat.in_step_ms > beat.at_ms else beat.in_step_ms
+    return min(word_ms, max(word_ms - (beat.at_ms - in_step_ms), beat.head_time_s * 1_000))
 
 
-def _own_age_ms(beat: ChainBeat | PricesBeat | HistoryBeat, instant_ms: int) -> int:
-    """How old something was when its heartbeat was sent; both instants are of the writer's clock, which may be wrong.
+def _age_since(
+    since: str, beat: ChainBeat | PricesBeat | HistoryBeat, instant_ms: int, word: Age, bound_ms: int
+) -> Age:
+    """The age of something at an instant of its writer's own clock, which may be wrong; 0 where it never was.
 
     What it says to have come after its heartbeat, as happens when its clock was set back, is as good as never.
     """
-    return beat.at_ms - (instant_ms if instant_ms <= beat.at_ms else 0)
+    if not 0 < instant_ms <= beat.at_ms:
+        return _unknown(since, word, bound_ms)
+    return Age(since, word.age_ms + beat.at_ms - instant_ms, bound_ms)
+
+
+def _unknown(since: str, word: Age, bound_ms: int) -> Age:
+    return Age(since, max(word.age_ms, bound_ms + 1), bound_ms, is_known=False)
 
 
 def part_of(name: str, ages: Sequence[Age], steady: Steady, now_ms: int) -> Part:
@@ -183,14 +197,15 @@ def part_of(name: str, ages: Sequence[Age], steady: Steady, now_ms: int) -> Part
         return Part(name, State.UNKNOWN, "", None, 0)
     is_stale = steady.is_stale(seen_stale=any(age.is_over for age in ages), now_ms=now_ms)
     worst = max(ages, key=lambda age: age.age_ms - age.bound_ms) if any(age.is_over for age in ages) else ages[0]
-    return Part(name, State.STALE if is_stale else State.FRESH, worst.since, worst.age_ms, worst.bound_ms)
+    return Part(name, State.STALE if is_stale else State.FRESH, *worst)
 
 
 class Aging(NamedTuple):
-    """Why what an account's row says is old: kinds of parts, ``row`` or ``prices``; and whose marks are too old.
+    """Why what an account's row says is old, and whose marks are too old.
 
     Attributes:
-        because: The causes, in order of the alphabet; none where the row is as fresh as it says.
+        because: The causes, in order of the alphabet: kinds of parts, ``prices``, ``row`` or ``venue``; none where the
+            row is as fresh as it says.
         symbols: Symbol ids whose marks are too old now.
     """
 
@@ -202,6 +217,8 @@ AS_IT_SAYS = Aging()
 """The row is as fresh as it says."""
 PRICES = "prices"
 ROW = "row"
+VENUE = "venue"
+"""The cause where nobody folds a deployment's records: its venue is not installed."""
 
 
 def aging_of(
@@ -210,7 +227,7 @@ def aging_of(
     """Find why an account's row is older than it says.
 
     Args:
-        causes: Kinds of the parts that are stale, among those that the account depends on.
+        causes: Kinds of the parts that are stale, among those that the account depends on, and ``venue``.
         body: Body of its ``valuations`` row.
         stale_symbols: Symbol ids of its deployment whose marks are too old now.
         now_ms: The instant.
@@ -262,6 +279,16 @@ def aged(body: Body, aging: Aging) -> Body:
     if not because:
         return body
     return {**body, "positions": positions, "stale": stale, "stale_because": because}
+
+
+def with_causes(view: Body, causes: Collection[str]) -> Body:
+    """Say over a view why it may be old: ``stale_because``. The view is returned as it is where nothing is.
+
+    Args:
+        view: Of a row that holds no figures at marks, such as that of alerts.
+        causes: Kinds of stale parts, and ``venue``.
+    """
+    return {**view, "stale_because": sorted(causes)} if causes else view
 
 
 def dated(body: Body, known_ms: int | None) -> Body:

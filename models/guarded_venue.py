@@ -6,6 +6,7 @@ and fold no other venue's; so all that a package is asked for passes here, and c
 
 * What it raises at a record, and what it makes of one that no row can hold, makes the account suspect, as a record does
   that cannot be read. Where the venue cannot even say that, the record is refused, and the account stays as it was.
+* To leave the process, as ``sys.exit`` does, is a fault as any other; an interruption from outside is none of its own.
 * What it raises at a row is a ``BadRow``, and at an account that is to be valued ``NoAnswer``, which is one whose row
   was read: the account's figures are unknown.
 """
@@ -19,9 +20,9 @@ import msgspec
 
 from models.account_events import Progress, decode_account_record, encode_account_record
 from models.bookings import TellsBookings
-from models.codec import BODY_BEGINS, encode_body, join_row
+from models.codec import BODY_BEGINS, join_row
 from models.errors import BadRecord, BadRow, NoAnswer
-from models.package_faults import cause_of, said_of
+from models.package_faults import cause_of, expect_own, said_of
 from models.package_values import (
     checked_account,
     checked_booked,
@@ -29,6 +30,7 @@ from models.package_values import (
     checked_held,
     checked_history,
     checked_valuation,
+    encoded,
     expect_object,
     expect_size,
 )
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from models.venue import Account, Held, Inputs, Positioned, Valuer, Venue
     from models.watermarks import DeploymentWatermark
 
-    OnFault = Callable[[str, str, Exception], None]
+    OnFault = Callable[[str, str, BaseException], None]
 
 T = TypeVar("T")
 
@@ -99,6 +101,8 @@ class GuardedVenue:
     def __init__(self, venue: Venue[Any, Any, Any], on_fault: OnFault) -> None:
         self.kind, self.raw, self.references = venue.kind, venue.raw, venue.references
         self.figures_version = venue.figures_version
+        # A package need not say it; core works nothing out of what it does not know to be linear.
+        self.is_linear = getattr(venue, "is_linear", False) is True
         if venue.routed is not None or venue.told is not None:
             msg = f"expected a venue whose routed and told are None, found {venue.routed} and {venue.told}"
             raise ValueError(msg)
@@ -115,7 +119,7 @@ class GuardedVenue:
         """As the venue says; None where it cannot say."""
         try:
             spelt = self._venue.account_id(text)
-        except Exception as error:  # noqa: BLE001 - code of others may raise anything
+        except BaseException as error:  # noqa: BLE001 - code of others may raise anything
             self._fault("account_id", error)
             return None
         return spelt if isinstance(spelt, str) else None
@@ -214,7 +218,7 @@ class GuardedVenue:
         except BadRecord as error:
             # It may be of a class of the package's own.
             raise BadRecord(cause_of(error)) from error
-        except Exception as error:  # noqa: BLE001 - code of others may raise anything
+        except BaseException as error:  # noqa: BLE001 - code of others may raise anything
             self._fault("fold", error)
             return self.doubt(before, record.position, cause_of(error))
 
@@ -229,12 +233,12 @@ class GuardedVenue:
             if after is _own(before) and before is not None:
                 return before
             folded = _Folded(after, self._written(before, position, after))
-        except Exception as error:
+        except BaseException as error:
             self._fault("doubt", error)
             raise BadRecord(cause) from error
         try:
             folded.answers = self._with_statement(after, cast("_Answers", folded.answers))
-        except Exception as error:  # noqa: BLE001 - that it is suspect can be said of an account that shows nothing
+        except BaseException as error:  # noqa: BLE001 - that it is suspect can be said of an account that shows nothing
             self._fault("statement", error)
         return folded
 
@@ -249,7 +253,7 @@ class GuardedVenue:
             if after is _own(before):
                 return before
             return _Folded(after, self._checked(before, record.position, after))
-        except Exception as error:  # noqa: BLE001 - code of others may raise anything
+        except BaseException as error:  # noqa: BLE001 - code of others may raise anything
             self._fault("undo", error)
             return self.doubt(before, record.position, cause_of(error))
 
@@ -266,7 +270,7 @@ class GuardedVenue:
             if after is _own(before):
                 return Settled(before, history)
             return Settled(_Folded(after, self._checked(before, None, after)), history)
-        except Exception as error:  # noqa: BLE001 - code of others may raise anything
+        except BaseException as error:  # noqa: BLE001 - code of others may raise anything
             self._fault("settle", error)
             return Settled(self.doubt(before, position, cause_of(error)))
 
@@ -288,8 +292,9 @@ class GuardedVenue:
         """
         try:
             # As clients read it: it is compared with later ones, which the package may make of the same objects.
-            view = msgspec.json.decode(encode_body(self._venue.view(body)), type=dict[str, Any])
-        except Exception as error:
+            view = msgspec.json.decode(encoded("a view", self._venue.view(body)), type=dict[str, Any])
+        except BaseException as error:
+            expect_own(error)
             if body.get("status") not in {VALUED, UNPRICED}:
                 return {}
             self._fault("view", error)
@@ -380,7 +385,7 @@ class GuardedVenue:
         except BadRecord as error:
             # It may be of a class of the package's own.
             raise BadRecord(cause_of(error)) from error
-        except Exception as error:
+        except BaseException as error:
             self._fault(hook, error)
             raise BadRecord(cause_of(error)) from error
 
@@ -389,15 +394,13 @@ class GuardedVenue:
             return ask()
         except BadRow as error:
             raise BadRow(cause_of(error)) from error
-        except Exception as error:
+        except BaseException as error:
             self._fault(hook, error)
             msg = f"expected {hook} of the venue {self.kind} to give an answer, found {said_of(error):.200}"
             raise (BadRow if hook in _READING else NoAnswer)(msg) from error
 
-    def _fault(self, hook: str, error: Exception) -> None:
-        # That memory is full says nothing of the package.
-        if isinstance(error, MemoryError):
-            raise error
+    def _fault(self, hook: str, error: BaseException) -> None:
+        expect_own(error)
         self._on_fault(self.kind, hook, error)
 
 

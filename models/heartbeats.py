@@ -29,7 +29,8 @@ class WorkerBeat(msgspec.Struct, tag="worker", tag_field="kind", frozen=True):
 
     ``newest_mark_ms`` is when the newest mark that it knows was received, 0 where it knows none. ``behind_ms`` is for
     how long the row has been out of date that has been so for longest, and ``behind_max_ms`` how long one may be. It is
-    ``overloaded`` while it has more to do than it can.
+    ``overloaded`` while it has more to do than it can. ``folds`` are the deployments whose accounts it folds and
+    values: those of its configuration whose venues are installed there; None where it does not say.
     """
 
     process: _Process
@@ -38,6 +39,7 @@ class WorkerBeat(msgspec.Struct, tag="worker", tag_field="kind", frozen=True):
     behind_ms: _Number
     behind_max_ms: _Number
     overloaded: bool = False
+    folds: tuple[str, ...] | None = None
 
 
 class ChainBeat(msgspec.Struct, tag="chain", tag_field="kind", frozen=True):

@@ -22,17 +22,26 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-def cause_of(error: Exception) -> str:
+def cause_of(error: BaseException) -> str:
     """Why a record could not be read, as a dead letter says it."""
     is_told = isinstance(error, TidemarkError)
     return said_of(error, str) if is_told else f"expected a record, found {said_of(error):.200}"
 
 
-def said_of(error: Exception, say: Callable[[Exception], str] = repr) -> str:
+def said_of(error: BaseException, say: Callable[[BaseException], str] = repr) -> str:
     """What an exception says of itself; its class, where the package's own words fail too."""
     try:
         return say(error)
-    except Exception as fault:
-        if isinstance(fault, MemoryError):
-            raise
+    except BaseException as fault:  # noqa: BLE001 - code of others may raise anything
+        expect_own(fault)
         return type(error).__name__
+
+
+def expect_own(error: BaseException) -> None:
+    """Raise an error again that is not of the package that was asked.
+
+    That memory is full says nothing of it, and a signal may interrupt it anywhere. All else that comes out of it is its
+    own: it is called without a wait, so that no cancellation of a task and no end of a generator can reach it.
+    """
+    if isinstance(error, (MemoryError, KeyboardInterrupt)):
+        raise error

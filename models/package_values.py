@@ -90,6 +90,10 @@ class _Columns(msgspec.Struct):
         return None not in (self.upnl, self.notional, self.equity, self.available_balance, self.liquidatable)
 
 
+# What columns of these are is checked as they are read; all others are the package's own.
+_CORES, _CORES_OF_POSITION = frozenset(_Columns.__struct_fields__), frozenset(_Position.__struct_fields__)
+
+
 def checked_valuation(valued: Valued) -> Valued:
     """The valuation, if core can compare, sum and write it."""
     body, shown = valued
@@ -110,6 +114,10 @@ def checked_valuation(valued: Valued) -> Valued:
     if MADE_FROM in body:
         msg = f"expected no column {MADE_FROM}, which is core's own, found {body[MADE_FROM]!r:.200}"
         raise ValueError(msg)
+    for columns_of, known in ((body, _CORES), *((one, _CORES_OF_POSITION) for one in body["positions"])):
+        own_columns = columns_of.keys() - known
+        if own_columns:
+            _expect_finite("a valuation", [columns_of[name] for name in own_columns])
     # What is kept of positions is told from what came by whether it is the same object, which a package may change.
     own: Body = {**body, "positions": [{**one} for one in body["positions"]]}
     size = len(encode_body(own))
@@ -184,7 +192,34 @@ def expect_object(what: str, said: Any) -> None:  # noqa: ANN401 - it may be any
     if not isinstance(said, dict):
         msg = f"expected {what} to be an object, found {said!r:.200}"
         raise TypeError(msg)
-    expect_size(what, len(encode_body(said)))
+    expect_size(what, len(encoded(what, said)))
+
+
+def encoded(what: str, said: Any) -> bytes:  # noqa: ANN401 - it may be anything
+    """What a package says as JSON; ``what`` names it in the error.
+
+    Raises:
+        ValueError: There is a number in it that JSON does not have.
+    """
+    made = encode_body(said)
+    # The encoder writes null for such a number.
+    if b"null" in made:
+        _expect_finite(what, said)
+    return made
+
+
+def _expect_finite(what: str, said: object) -> None:
+    """Raise where there is a number at any depth that JSON does not have; ``what`` names what it is in."""
+    left = [msgspec.to_builtins(said)]
+    while left:
+        one = left.pop()
+        if isinstance(one, float) and not isfinite(one):
+            msg = f"expected {what} with finite numbers, found {one} in {said!r:.200}"
+            raise ValueError(msg)
+        if isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
 
 
 def expect_size(what: str, size: int) -> None:

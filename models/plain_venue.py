@@ -201,6 +201,12 @@ class PlainVenue(Generic[S]):
 
     # What core makes of it.
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether accounts are valued by core alone: a venue that values them itself may be linear or not."""
+        own = type(self)
+        return all(getattr(own, name) is getattr(PlainVenue, name) for name in ("exposure", "valuer", "value"))
+
     @cached_property
     def _rows(self) -> AccountRows[_Columns[S]]:
         # The type is known when it is run, and to no checker.

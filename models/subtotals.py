@@ -289,6 +289,11 @@ class Subtotals:
                 yield key, _Sum((kind, "", "")).body(kind)
 
 
+def deployment_of_sum(key: bytes) -> str:
+    """The deployment of a sum, by the key of its row."""
+    return key.split(b":", 2)[1].decode()
+
+
 def _key(sum_id: _SumId, partition: int) -> bytes:
     return f"{':'.join(sum_id)}:{partition}".encode()
 

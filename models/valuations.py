@@ -12,7 +12,7 @@ the collateral at SYMMIO and in USD of a ledger; docs/figures.md says what each 
 | ``equity``, ``available_balance`` | worth of the account; what is left of it before liquidation; None where unknown |
 | ``liquidatable``, ``distance_bps`` | whether it can be liquidated; how many bps of notional uPnL may fall until then |
 | ``liquidatable_hedgers`` | the hedgers that can be liquidated toward the account; absent where there are none |
-| ``as_of_ms`` | event time of the oldest mark used, Unix ms; without marks, the time of the account's last record |
+| ``as_of_ms`` | event time of the oldest mark used, Unix ms; without marks, that of its last record, 0: not known |
 | ``conversions`` | the marks by which amounts became money, by market; absent where a venue has none |
 | ``owner`` | who owns the account, None where that is not known |
 | ``positions`` | the positions, see below |
@@ -27,7 +27,7 @@ the collateral at SYMMIO and in USD of a ledger; docs/figures.md says what each 
 | ``mark``, ``mark_key``, ``mark_offset``, ``stale`` | what it is valued at, and whether that is stale |
 | ``upnl``, ``notional`` | as of the account; None where there is no mark |
 | ``party_b`` | its one counterparty, absent where a venue has none |
-| ``liquidation_price`` | at which mark the account can be liquidated, None: at none; absent where core works it out |
+| ``liquidation_price`` | at which mark the account can be liquidated, None: at none; absent: as core works it out |
 """
 
 from __future__ import annotations

@@ -239,6 +239,13 @@ class Venue(Protocol[A, H, R_contra]):
         """Rises whenever the same account is worth something else at the same inputs; rows name it."""
 
     @property
+    def is_linear(self) -> bool:
+        """Whether each position gains quantity x (mark - entry), and nothing else of an account depends on a mark.
+
+        At which mark an account can be liquidated is worked out by core then, where a position does not say it.
+        """
+
+    @property
     def raw(self) -> TopicSpec:
         """The topic of its records."""
 

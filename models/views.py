@@ -6,7 +6,7 @@ of nanoseconds (``as_of_ns``). A view holds no null: an unknown field is absent,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from models.errors import BadRow
 from models.ids import market_of_key, split_key
@@ -55,21 +55,26 @@ class KeptPositions:
         self._is_first = True
         self._kept: dict[object, _Viewed] = {}
 
-    def views(self, body: Mapping[str, Any]) -> View:
+    def views(self, body: Mapping[str, Any], *, is_linear: bool) -> View:
         """Make the views of the positions of a ``valuations`` row's body, by id.
+
+        Args:
+            body: The body.
+            is_linear: Whether the account's venue is.
 
         Raises:
             KeyError, TypeError, ValueError: The body lacks what it must have.
         """
         viewed_of: dict[object, _Viewed] = {}
-        net: dict[int | str, int] = {}
+        net: dict[int | str, int] | None = {} if is_linear else None
         for position in body["positions"]:
             quote, symbol = position["quote"], position["symbol"]
             viewed = self._kept.get(quote)
             if viewed is None or viewed.position != position:
                 viewed = _Viewed(position, *_position(position))
             viewed_of[quote] = viewed
-            net[symbol] = net.get(symbol, 0) + viewed.signed_e18
+            if net is not None:
+                net[symbol] = net.get(symbol, 0) + viewed.signed_e18
         if not self._is_first:
             self._kept = viewed_of
         self._is_first = False
@@ -78,7 +83,12 @@ class KeptPositions:
         return {
             str(quote): viewed.view
             if available_e18 is None or viewed.mark_e18 is None
-            else {**viewed.view, **_liquidation(viewed, viewed.mark_e18, available_e18, net[viewed.position["symbol"]])}
+            else {
+                **viewed.view,
+                **_liquidation(
+                    viewed, viewed.mark_e18, available_e18, None if net is None else net[viewed.position["symbol"]]
+                ),
+            }
             for quote, viewed in viewed_of.items()
         }
 
@@ -92,16 +102,27 @@ class _Viewed(NamedTuple):
     signed_e18: int
 
 
+class ViewedVenue(Protocol):
+    """What views take from a venue, as ``models.venue.Venue`` says it."""
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is linear."""
+
+    def view(self, body: Mapping[str, Any], /) -> View:
+        """The part of an account's view that is its own."""
+
+
 class AccountViews:
     """Makes views of accounts: what all have in common, and what their venues add.
 
     Args:
-        own_of: Makes the part that is the venue's own out of the body of a ``valuations`` row, by the deployment; None
-            where the venue adds nothing. What it says of ``last_complete`` is added to that.
+        venue_of: The venue of a deployment, None where it is not installed. What its view says of ``last_complete`` is
+            added to that.
     """
 
-    def __init__(self, own_of: Callable[[str], Callable[[Mapping[str, Any]], View] | None]) -> None:
-        self._own_of = own_of
+    def __init__(self, venue_of: Callable[[str], ViewedVenue | None]) -> None:
+        self._venue_of = venue_of
 
     def account(self, key: str, body: Mapping[str, Any], kept: KeptPositions | None = None) -> View:
         """Make the view of an account with its figures and its positions by id.
@@ -119,16 +140,17 @@ class AccountViews:
     def figures(self, key: str, body: Mapping[str, Any]) -> View:
         """Make the view of an account without its positions. Arguments and errors are those of ``account``."""
         view = absent_account(key)
-        own_of = self._own_of(view["deployment"])
+        venue = self._venue_of(view["deployment"])
         try:
-            own = {} if own_of is None else own_of(body)
+            own = {} if venue is None else venue.view(body)
             view |= {
                 "status": body["status"],
                 **_money(body, _FIGURES),
                 "stale": body["stale"],
                 "unpriced": body["unpriced"],
                 "open_positions": len(body["positions"]),
-                **_instant("as_of", body["as_of_ms"]),
+                # 0 where nothing of the account was ever known.
+                **(_instant("as_of", body["as_of_ms"]) if body["as_of_ms"] else {}),
                 **{name: body[name] for name in ("liquidatable", "distance_bps", "owner") if body[name] is not None},
                 **own,
             }
@@ -148,8 +170,11 @@ class AccountViews:
 
     def positions(self, key: str, body: Mapping[str, Any], kept: KeptPositions | None = None) -> View:
         """Make the view of an account's open positions by id. Arguments and errors are those of ``account``."""
+        venue = self._venue_of(key.partition(":")[0])
+        is_linear = venue is not None and venue.is_linear
         try:
-            return {"account": key, "positions": (KeptPositions() if kept is None else kept).views(body)}
+            kept = KeptPositions() if kept is None else kept
+            return {"account": key, "positions": kept.views(body, is_linear=is_linear)}
         except (KeyError, TypeError, ValueError) as error:
             raise _bad(_VALUATIONS, body, error) from error
 
@@ -242,11 +267,16 @@ def _position(position: Mapping[str, Any]) -> tuple[View, int | None, int]:
     return view, int(position["mark"]), signed_e18
 
 
-def _liquidation(viewed: _Viewed, mark_e18: int, available_e18: int, net_quantity_e18: int) -> View:
-    """The part of a position's view that follows from the whole account, empty where nothing liquidates it."""
+def _liquidation(viewed: _Viewed, mark_e18: int, available_e18: int, net_quantity_e18: int | None) -> View:
+    """The part of a position's view that follows from the whole account, empty where nothing liquidates it.
+
+    Where neither the position says it nor the account is linear, so that there is no net quantity, it is not known.
+    """
     if "liquidation_price" in viewed.position:
         said = viewed.position["liquidation_price"]
         price_e18 = None if said is None else int(said)
+    elif net_quantity_e18 is None:
+        price_e18 = None
     else:
         price_e18 = liquidation_price_e18(available_e18, mark_e18, net_quantity_e18)
     if price_e18 is None:

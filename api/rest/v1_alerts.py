@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from api.http.keys import FEEDS, SETTINGS
+from api.dialects.native.subjects import digest_of
+from api.http.keys import FEEDS, FRESHNESS, SETTINGS
 from api.rest.event_list import EventList
 from api.rest.gzip_bodies import tagged_json_answer
 from api.rest.known import account_of_path, account_parameter, etag_of, row_of, unreadable_row
@@ -18,6 +19,7 @@ from models.body_reader import NOT_DECODED, no_row
 from models.codec import ORDER_BYTES, decode_row
 from models.engine.tables import ALERTS
 from models.errors import BadRow
+from models.freshness import with_causes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +86,11 @@ class AlertEndpoints:
             view = alerts_view(account.key, _NEVER if row is None else decode_row(row).body)
         except BadRow as error:
             raise unreadable_row(ALERTS, account.key, row or b"", error) from error
-        return await tagged_json_answer(request, etag_of(request, row), view)
+        freshness, etag = request.app[FRESHNESS], etag_of(request, row)
+        causes = freshness.causes(freshness.whose(account.key))
+        if causes:
+            etag = f"{etag}.{digest_of(causes)}"
+        return await tagged_json_answer(request, etag, with_causes(view, causes))
 
 
 def _events(key: bytes, row: bytes) -> Iterator[Event]:

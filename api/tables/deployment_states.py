@@ -35,7 +35,7 @@ def deployment_states(settings: Settings, feeds: Feeds, freshness: Freshness, se
             # Its accounts are those that records name, and there is no head to say.
             views[name] = {"status": "followed" if freshness.why_unsure(name) is None else "stale"}
         else:
-            views[name] = {"status": "unknown"}
+            views[name] = {"status": "unknown", "reason": freshness.why_unsure(name)}
     return views
 
 

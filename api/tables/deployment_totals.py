@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from models.codec import NUMBER_MAX
 from models.deployment_sums import Sum, accounts_sum, add_up, decode_sum, without_money
 from models.engine.tables import SUBTOTALS
-from models.subtotals import HEDGER, SYMBOL, UNHEDGED
+from models.subtotals import HEDGER, SYMBOL, UNHEDGED, deployment_of_sum
 from streams.process.unreadable_rows import decoded
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Totals:
     def _note(self, keys: Iterable[bytes]) -> set[str]:
         names = set()
         for key in keys:
-            name = key.split(b":", 2)[1].decode()
+            name = deployment_of_sum(key)
             sums = self._deployments.get(name)
             if sums is None:
                 sums = self._deployments[name] = _Deployment()

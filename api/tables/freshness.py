@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from api.tables.feeds import behind_ms
 from models.freshness import (
     PRICES,
+    VENUE,
     Age,
     Aging,
     Bounds,
@@ -23,6 +25,7 @@ from models.heartbeats import HISTORY_KEY, ChainBeat, WorkerBeat, chain_key, fun
 from models.ids import split_key
 from streams.kafka.partitions import partition_of
 from streams.settings import symmio_deployments
+from streams.settings.venues import missing_venues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -60,14 +63,18 @@ class Seen(NamedTuple):
         at_ms: When, in Unix ms.
         parts: Every part that is expected, by name.
         stale_symbols: By deployment, the symbol ids of markets whose mark is too old.
+        missing: The deployments whose venue is not installed here, so that nothing of them can be told.
+        unfolded: By worker, the deployments that it does not fold.
     """
 
     at_ms: int
     parts: Mapping[str, Part]
     stale_symbols: Mapping[str, frozenset[int | str]]
+    missing: frozenset[str]
+    unfolded: Mapping[str, frozenset[str]]
 
     def causes_of(self, deployment: str, worker: str) -> tuple[str, ...]:
-        """Kinds of the stale parts that an account depends on.
+        """Kinds of the stale parts that an account depends on, and ``venue`` where nobody folds its records.
 
         Args:
             deployment: The account's.
@@ -75,7 +82,12 @@ class Seen(NamedTuple):
         """
         names = (BROKER, chain_key(deployment), worker)
         parts = (self.parts[name] for name in names if name in self.parts)
-        return tuple(part.kind for part in parts if part.state is State.STALE)
+        stale = tuple(part.kind for part in parts if part.state is State.STALE)
+        return (*stale, VENUE) if deployment in self.missing or self.is_unfolded(deployment, worker) else stale
+
+    def is_unfolded(self, deployment: str, worker: str) -> bool:
+        """Whether the owner of a partition says that it does not fold the records of a deployment."""
+        return deployment in self.unfolded.get(worker, ())
 
     @property
     def stale(self) -> list[Part]:
@@ -131,6 +143,8 @@ class Freshness:
                 if one.funding.party_b is not None
             ),
         )
+        self._deployments = frozenset(settings.deployments)
+        self._missing = missing_venues(settings.deployments)
         self._say_heads = frozenset(name for name, one in settings.deployments.items() if one.says_heads)
         self._steady = {name: Steady() for name in (BROKER, *self._names, HISTORY_KEY)}
         self._feeds = feeds
@@ -178,7 +192,8 @@ class Freshness:
         is_history_kept = HISTORY_KEY in self._heartbeats.newest
         for name in (*self._names, HISTORY_KEY) if is_history_kept else self._names:
             parts[name] = part_of(name, self._ages(name, now_ms), self._steady[name], now_ms)
-        self._seen = Seen(now_ms, parts, _by_deployment(self._prices.stale_markets(now_ms)))
+        stale_symbols = _by_deployment(self._prices.stale_markets(now_ms))
+        self._seen = Seen(now_ms, parts, stale_symbols, frozenset(self._missing), self._unfolded())
         self._causes.clear()
         return self._seen
 
@@ -203,7 +218,10 @@ class Freshness:
         return [name for name, beat in beats if isinstance(beat, WorkerBeat) and beat.overloaded]
 
     def sums(self, view: View) -> View:
-        """Say over a deployment's sums, as ``Totals.of`` returns them, what is old in them: ``stale_because``."""
+        """Say over a deployment's sums, as ``Totals.of`` returns them, what is old in them: ``stale_because``.
+
+        Sums of what nobody folds are not shown: there may be accounts that none of their addends is of.
+        """
         seen, deployment = self._recent(), view["deployment"]
         workers = map(worker_key, range(self._partitions))
         causes = {cause for worker in workers for cause in seen.causes_of(deployment, worker)}
@@ -211,6 +229,8 @@ class Freshness:
         # By which currency a position's money is converted, sums do not say.
         if held and any(str(symbol) in held or self._prices.converts(deployment, symbol) for symbol in stale):
             causes.add(PRICES)
+        if VENUE in causes:
+            view = {"deployment": deployment}
         return {**view, "stale_because": sorted(causes)} if causes else view
 
     def whose(self, key: str) -> Whose:
@@ -218,6 +238,19 @@ class Freshness:
         encoded = key.encode()
         deployment, _ = split_key(encoded)
         return Whose(deployment, worker_key(partition_of(encoded, self._partitions)))
+
+    def causes(self, whose: Whose) -> tuple[str, ...]:
+        """Why whatever is kept of an account may be old: kinds of stale parts, and ``venue``; none where it is not.
+
+        Args:
+            whose: Whom the account depends on.
+        """
+        seen = self._recent()
+        # What was seen holds for thousands of frames, and so does what it means for all accounts of a worker.
+        causes = self._causes.get(whose)
+        if causes is None:
+            causes = self._causes[whose] = seen.causes_of(whose.deployment, whose.worker)
+        return causes
 
     def aging(self, whose: Whose, body: Mapping[str, Any]) -> Aging:
         """Find why an account's row is older than it says.
@@ -229,11 +262,7 @@ class Freshness:
         Raises:
             BadRow: The body lacks what it must have.
         """
-        seen = self._recent()
-        # What was seen holds for thousands of frames, and so does what it means for all accounts of a worker.
-        causes = self._causes.get(whose)
-        if causes is None:
-            causes = self._causes[whose] = seen.causes_of(whose.deployment, whose.worker)
+        causes, seen = self.causes(whose), self._recent()
         symbols = seen.stale_symbols.get(whose.deployment, frozenset())
         return aging_of(causes, body, symbols, now_ms=self._clock_ms(), row_ms=self._bounds.row_ms)
 
@@ -254,10 +283,19 @@ class Freshness:
             deployment: The deployment.
             account: The key of the account that is asked for; without it, the owner of any partition counts.
         """
-        parts = self._recent().parts
+        if deployment in self._missing:
+            return self._missing[deployment]
+        seen = self._recent()
         own = range(self._partitions) if account is None else (partition_of(account, self._partitions),)
-        names = (BROKER, chain_key(deployment), *map(worker_key, own))
-        return next((parts[name].reason for name in names if name in parts and parts[name].state is State.STALE), None)
+        workers = [worker_key(partition) for partition in own]
+        parts = (seen.parts[name] for name in (BROKER, chain_key(deployment), *workers) if name in seen.parts)
+        stale = (part.reason for part in parts if part.state is State.STALE)
+        unfolded = (
+            f"{worker} does not fold deployment {deployment}: install its venue there, and configure the deployment"
+            for worker in workers
+            if seen.is_unfolded(deployment, worker)
+        )
+        return next(chain(stale, unfolded), None)
 
     def why_old(self, deployment: str) -> str | None:
         """Why figures of a deployment may be old: as ``why_unsure`` says, or for want of prices of its markets.
@@ -276,6 +314,17 @@ class Freshness:
             return seen
         return self.look()
 
+    def _unfolded(self) -> dict[str, frozenset[str]]:
+        """By worker, the deployments that it says not to fold; a worker of before says nothing of that."""
+        newest = self._heartbeats.newest
+        workers = (worker_key(partition) for partition in range(self._partitions))
+        beats = ((worker, newest[worker].beat) for worker in workers if worker in newest)
+        return {
+            worker: self._deployments.difference(beat.folds)
+            for worker, beat in beats
+            if isinstance(beat, WorkerBeat) and beat.folds is not None and not self._deployments.issubset(beat.folds)
+        }
+
     def _ages(self, name: str, now_ms: int) -> Sequence[Age]:
         heard = self._heartbeats.newest.get(name)
         if heard is None:
@@ -292,8 +341,9 @@ def _sources(settings: Settings) -> Collection[str]:
     return sorted({source.removesuffix("-book") for source in named})
 
 
-def _stale_in(seen: Seen) -> tuple[frozenset[str], Mapping[str, frozenset[int | str]]]:
-    return frozenset(name for name, part in seen.parts.items() if part.state is State.STALE), seen.stale_symbols
+def _stale_in(seen: Seen) -> tuple[object, ...]:
+    stale = frozenset(name for name, part in seen.parts.items() if part.state is State.STALE)
+    return stale, seen.stale_symbols, seen.unfolded
 
 
 def _by_deployment(markets: Collection[MarketId]) -> dict[str, frozenset[int | str]]:

@@ -11,6 +11,7 @@ from models.engine.stored_rows import readable
 from models.engine.tables import ACCOUNTS
 from models.engine.valuing import Valuing
 from models.ids import split_key
+from models.subtotals import deployment_of_sum
 from models.watermarks import DeploymentWatermark
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class PartitionEngine:
 
     An account whose row its venue cannot read misses the records that come, which its row says from then on, and its
     figures are unknown. It is suspect once the row can be read again.
-    Accounts of a venue that is not installed are left as they are, and so are their figures.
+    Accounts of a venue that is not installed are left as they are, and so are their figures and the sums of these.
 
     Args:
         partition: Its number.
@@ -62,7 +63,14 @@ class PartitionEngine:
         self._rows = rows
         self._venues = venues
         self.valuing = Valuing(
-            partition, rows, venues=venues, board=board, watermark_of=self.watermark, deadband=deadband, sums=sums
+            partition,
+            rows,
+            venues=venues,
+            board=board,
+            watermark_of=self.watermark,
+            deadband=deadband,
+            # Nothing is counted of a venue that is not installed: its sums would be zeroed as those of no position.
+            sums=[key for key in sums if venues.of(deployment_of_sum(key)) is not None],
         )
         self._foldings: dict[str, Folding] = {}
         for venue, deployments in venues.installed:

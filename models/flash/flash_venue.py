@@ -31,6 +31,7 @@ class Flash:
 
     kind = KIND
     figures_version = 1
+    is_linear = False
     raw = TopicSpec(FLASH_ACCOUNTS, "deployment:account")
     routed = None
     told = None

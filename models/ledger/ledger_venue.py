@@ -36,6 +36,7 @@ class Ledger:
 
     kind = KIND
     figures_version = 1
+    is_linear = False
     raw = TopicSpec(LEDGER_EVENTS, "deployment:account")
     routed = None
     told = None

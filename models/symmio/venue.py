@@ -49,6 +49,7 @@ class Symmio:
 
     kind = "symmio"
     figures_version = 2
+    is_linear = True
     raw = TopicSpec(CHAIN_BLOCKS, "deployment")
     routed = TopicSpec(ACCOUNT_EVENTS, "deployment:account; deployment for what goes to every partition", 30 * _DAY_MS)
     told = TopicSpec(POSITION_STATES_IN, "deployment:account", 90 * _DAY_MS)

@@ -1,4 +1,4 @@
-"""Whether every part beats, clocks agree, and workers keep up."""
+"""Whether every part beats, every venue is installed, clocks agree, and workers keep up."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from models.findings import Finding, Verdict, fine
 from models.freshness import HISTORY_MS
-from models.heartbeats import HISTORY_KEY, HistoryBeat, PricesBeat, prices_key, worker_key
+from models.heartbeats import HISTORY_KEY, HistoryBeat, PricesBeat, WorkerBeat, prices_key, worker_key
 from streams.kafka.committed import read_committed
 from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
+from streams.settings.venues import missing_venues
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -52,6 +53,7 @@ async def check_parts(settings: Settings, clock: Clock, parts: Iterable[str]) ->
     now_ms, bound_ms = clock.now_ms(), round(settings.api.freshness.process_s * 1_000)
     return [
         *_beating(wanted, heartbeats.newest, now_ms, bound_ms),
+        *_venues(settings, heartbeats.newest),
         *(_source(name, heartbeats.newest, now_ms, settings.fresh_ms_of(name)) for name in settings.sources),
         _history(heartbeats.newest, now_ms, bound_ms),
         _clocks(heartbeats.newest, now_ms),
@@ -65,6 +67,23 @@ def _beating(wanted: Iterable[str], heard: Mapping[str, Heard], now_ms: int, bou
         yield Finding("parts", Verdict.WRONG, found, "start them, or read their last log line and exit code")
     else:
         yield fine("parts", "worker of every partition, ingest of every source and chain: all beat")
+
+
+def _venues(settings: Settings, heard: Mapping[str, Heard]) -> Iterator[Finding]:
+    """Judge whether the venue of each deployment is installed, here and where its accounts are folded."""
+    missing = missing_venues(settings.deployments)
+    workers = [(key, one.beat) for key, one in heard.items() if isinstance(one.beat, WorkerBeat)]
+    for name, one in settings.deployments.items():
+        check = f"venue of {name}"
+        lacking = [key for key, beat in workers if beat.folds is not None and name not in beat.folds]
+        if lacking:
+            found = f"these do not fold its accounts: {', '.join(lacking)}"
+            to_do = f"install the package of kind {one.kind!r} where they run, and give them this configuration"
+            yield Finding(check, Verdict.WRONG, found, to_do)
+        elif name in missing:
+            yield Finding(check, Verdict.WRONG, missing[name], "install it in every process that this configures")
+        else:
+            yield fine(check, f"{one.kind} is installed")
 
 
 def _source(name: str, heard: Mapping[str, Heard], now_ms: int, bound_ms: int) -> Finding:

@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from models.errors import TidemarkError
+from models.ids import canonical_id, is_account_id
 from streams.settings.api import ApiSettings, AuthSettings
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.dialects import DialectSettings, UnreadDialect
@@ -46,6 +47,11 @@ class UnavailableDeployment(DeploymentSettings):
     """A deployment of a kind that is not installed here: nothing of it is checked, folded, valued or served."""
 
     model_config = ConfigDict(extra="ignore")
+
+    def account_id(self, text: str) -> str | None:
+        """The id as it is written: how its venue would spell it is not known, and rows of before are found by it."""
+        account = canonical_id(text)
+        return account if is_account_id(account) else None
 
 
 def _by_kind(section: object) -> object:

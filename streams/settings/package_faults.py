@@ -16,7 +16,7 @@ _FAULTS = prometheus_client.Counter(
 _logged: set[tuple[str, str, str]] = set()
 
 
-def note_fault(kind: str, hook: str, error: Exception) -> None:
+def note_fault(kind: str, hook: str, error: BaseException) -> None:
     """Take note that a package failed.
 
     Args:

@@ -7,6 +7,7 @@ A package brings one by an entry point of the group ``tidemark.venues``, whose n
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,11 +20,13 @@ from streams.settings.installed import BadPackage, Kinds
 from streams.settings.package_faults import note_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from models.venue import Venue
     from streams.settings.deployment import DeploymentSettings
     from streams.settings.effective import Settings
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_KIND = "symmio"
 """The kind of a deployment that names none."""
@@ -82,6 +85,21 @@ def venues_of(settings: Settings) -> Venues:
     return Venues(engine_deployments(settings.deployments), _venue(DEFAULT_KIND))
 
 
+def missing_venues(deployments: Mapping[str, DeploymentSettings]) -> dict[str, str]:
+    """Say of each deployment whose venue is not installed here what follows and what to do, by name."""
+    return {
+        name: f"deployment {name} is not folded, valued or known: {KINDS.missing(one.kind)}"
+        for name, one in deployments.items()
+        if not one.is_installed
+    }
+
+
+def log_missing_venues(deployments: Mapping[str, DeploymentSettings]) -> None:
+    """Log a line for each deployment whose venue is not installed in this process."""
+    for said in missing_venues(deployments).values():
+        _log.error("%s", said)
+
+
 def booking_names(deployment: DeploymentSettings) -> Sequence[str]:
     """The names of what is booked of a deployment's accounts; none where its venue does not say what happens."""
     venue: object = _venue(deployment.kind)
@@ -90,13 +108,7 @@ def booking_names(deployment: DeploymentSettings) -> Sequence[str]:
 
 def account_views(settings: Settings) -> AccountViews:
     """What makes views of a configuration's accounts."""
-    venues = venues_of(settings)
-
-    def own_of(deployment: str) -> Callable[[Mapping[str, Any]], dict[str, Any]] | None:
-        venue = venues.of(deployment)
-        return None if venue is None else venue.view
-
-    return AccountViews(own_of)
+    return AccountViews(venues_of(settings).of)
 
 
 def _venue(kind: str) -> Venue[Any, Any, Any] | None:

@@ -31,7 +31,7 @@ from streams.process.supervision import ended, supervised
 from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.interest_reader import Interest
 from streams.settings.figures import all_figure_settings
-from streams.settings.venues import DEFAULT_KIND, venues_of
+from streams.settings.venues import DEFAULT_KIND, log_missing_venues, venues_of
 from streams.transport.assignor import SliceAssignor
 from streams.transport.credentials import faust_credentials
 from streams.transport.driver import SCHEME
@@ -119,6 +119,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.rows = Rows(settings, stores, self.publisher, self.terms, clock=clock, on_restated=self._restated)
         self.markets = MarketMarks(settings, clock, self.crash_now, self._moved, self._referred)
         self.engines = Engines(settings, self.rows, self.terms, self.markets.board)
+        self._folded = tuple(name for name, one in settings.deployments.items() if one.is_installed)
         self.pace = Pace(settings.worker.unwatched_max_age_s)
         flush = Flush(
             settings, self.rows, self.engines, pace=self.pace, pacing=self.cadence, clock=clock, fatal=self.crash_now
@@ -231,6 +232,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
                 behind_ms=round(self.engines[partition].valuing.oldest_s(now_s) * 1_000),
                 behind_max_ms=behind_max_ms,
                 overloaded=self.overload.is_on,
+                folds=self._folded,
             )
             for partition in sorted(self.terms.partitions)
             if partition in self.engines
@@ -307,6 +309,7 @@ def create_app(
     settings: Settings, agents: Callable[[Settings, TidemarkApp], Sequence[tuple[SliceAgent, str]]] = tidemark_agents
 ) -> TidemarkApp:
     """Build the app; nothing is connected before its worker starts."""
+    log_missing_venues(settings.deployments)
     data_dir = settings.data_dir / "worker" / (settings.worker.instance_id or "0")
     data_dir.mkdir(parents=True, exist_ok=True)
     app = TidemarkApp(

@@ -17,6 +17,8 @@ from models.engine.in_memory import Engine
 from models.engine.tables import ALERTS, STATEMENTS, SUBTOTALS, VALUATIONS
 from models.plain_venue import Own
 from models.prices import MarkTick
+from models.statements import Event, Statement, encode_statement
+from streams.settings.effective import UnavailableDeployment
 from tests.browser.pages import exact, figures_of_rows, opened
 from tests.browser.scene import SOURCE, Scene, now_ms, scene_settings
 from tests.browser.site import site_of
@@ -34,6 +36,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ANN, COINS = "game:Ann", "coins:7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2"
 FOREVER_MS = 10**15
+NOTHING = "\N{EN DASH}"
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +123,52 @@ async def test_one_of_them_shows_its_figures_and_positions_and_nothing_that_only
         assert [position.get(name, "") for name in names] == cells
         for of_chains in ("Locked margin", "Notifications", "Funding of the next epoch"):
             await expect(page.get_by_role("heading", name=of_chains)).to_be_hidden()
+
+
+async def test_wallets_and_orders_are_shown_by_whatever_columns_a_venue_gives_them(chromium: Browser) -> None:
+    scene = filled()
+    async with site_of(scene, with_packages()) as site, opened(chromium, site, f"/#/accounts/{COINS}") as page:
+        wallets, orders = (page.get_by_role("table", name=name) for name in ("Wallets", "Orders"))
+        await expect(wallets.locator("tbody td")).to_have_text(["main", "1.50000"])
+        await expect(orders.locator("tbody tr")).to_have_count(1)
+
+        said = {
+            "wallets": [{"currency": "USD", "balance": "999.500000000000000001"}, {"currency": "BTC"}],
+            "orders": [{"id": "77", "market": "BTC", "size": "-2", "price": "100.5", "tags": ["a", None]}, "odd"],
+        }
+        stated = Statement((99, -1), said, [Event(99, (99, -1), {"kind": "changed"})])
+        scene.tables.statements.put(COINS, 99, encode_statement(stated))
+        body = decode_row(scene.tables.valuations.rows[COINS.encode()]).body
+        scene.tables.valuations.put(COINS, 99, {**body, "position": [99, -1]})
+        await expect(wallets.locator("th")).to_have_text(["Currency", "Balance"])
+        assert "999.500000000000000001" == await exact(wallets.locator(".money").first)
+        await expect(wallets.locator("tbody tr").last.locator("td")).to_have_text(["BTC", NOTHING])
+        await expect(orders.locator("th")).to_have_text(["Id", "Market", "Size", "Price", "Tags", "Value"])
+        cells = orders.locator("tbody tr").first.locator("td")
+        await expect(cells).to_have_text(["77", "BTC", "-2", "100.500", '["a",null]', NOTHING])
+        await expect(page.get_by_text("Wallets and orders:")).to_be_hidden()
+
+
+async def test_markets_of_venues_that_keep_no_list_of_them_are_not_awaited_of_a_chain(chromium: Browser) -> None:
+    scene = filled()
+    scene.tables.markets.rows.clear()
+    async with site_of(scene, with_packages()) as site, opened(chromium, site, "/#/markets") as page:
+        await expect(page.get_by_text("are seen in their accounts' positions")).to_be_visible()
+
+
+async def test_a_deployment_whose_venue_is_not_installed_has_unknown_totals_and_accounts_with_the_cause(
+    chromium: Browser,
+) -> None:
+    settings = with_packages()
+    gone = {**settings.deployments, "game": UnavailableDeployment(kind="paper-gone")}
+    async with site_of(filled(), settings.model_copy(update={"deployments": gone})) as site:
+        async with opened(chromium, site, "/#/") as page:
+            await page.get_by_text("game", exact=True).click()
+            await expect(page.get_by_text("its venue is not installed")).to_be_visible()
+            await expect(page.locator(".figure")).to_have_text("unknown")
+        async with opened(chromium, site, f"/#/accounts/{ANN}") as page:
+            await expect(page.get_by_text("venue not installed")).to_be_visible()
+            await expect(page.locator(".figure")).to_have_attribute("data-exact", "1499.9999999999999999995")
 
 
 async def test_a_deployment_of_theirs_has_its_totals(chromium: Browser) -> None:

@@ -5,5 +5,5 @@ from __future__ import annotations
 from models.symmio.venue import SYMMIO
 from models.views import AccountViews
 
-VIEWS = AccountViews(lambda _deployment: SYMMIO.view)
+VIEWS = AccountViews(lambda _deployment: SYMMIO)
 account_view, figures_view, positions_view = VIEWS.account, VIEWS.figures, VIEWS.positions

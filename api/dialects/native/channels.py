@@ -19,7 +19,7 @@ from api.dialects.native.channel_keys import (
     canonical_market_key,
 )
 from api.dialects.native.protocol import Channel
-from api.dialects.native.subjects import AccountSubject, MadeSubject, RowSubject
+from api.dialects.native.subjects import AccountSubject, AlertsSubject, MadeSubject, RowSubject
 from models.alert_views import alerts_view
 from models.engine.tables import ALERTS, INSTRUMENTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
 from models.position_state_views import position_states_view
@@ -126,7 +126,7 @@ def _account_channel(name: Channel, view_of: Callable[[AccountViews], RowView]) 
     )
 
 
-def _row_of_account_channel(name: Channel, table: str, view: RowView) -> ChannelDescription:
+def _row_of_account_channel(name: Channel, table: str, make: Callable[[Inputs, str], Subject]) -> ChannelDescription:
     """A channel that shows an account's row in a table in which not every account has one."""
     return ChannelDescription(
         name=name,
@@ -135,8 +135,17 @@ def _row_of_account_channel(name: Channel, table: str, view: RowView) -> Channel
         canonical_key=canonical_account_key,
         may_read=Principal.may_read,
         absent=_just_account,
-        make=lambda inputs, key: RowSubject(inputs.epoch, inputs.feeds[table], key, _just_account, view),
+        make=make,
     )
+
+
+def _alerts(inputs: Inputs, key: str) -> Subject:
+    feed = inputs.feeds[ALERTS]
+    return AlertsSubject(inputs.epoch, feed, key, _just_account, alerts_view, freshness=inputs.freshness)
+
+
+def _position_states(inputs: Inputs, key: str) -> Subject:
+    return RowSubject(inputs.epoch, inputs.feeds[POSITION_STATES], key, _just_account, position_states_view)
 
 
 def _just_account(key: str) -> View:
@@ -205,8 +214,8 @@ _DESCRIPTIONS = (
         absent=_just_deployment,
         make=_sums,
     ),
-    _row_of_account_channel(Channel.ALERTS, ALERTS, alerts_view),
-    _row_of_account_channel(Channel.POSITION_STATES, POSITION_STATES, position_states_view),
+    _row_of_account_channel(Channel.ALERTS, ALERTS, _alerts),
+    _row_of_account_channel(Channel.POSITION_STATES, POSITION_STATES, _position_states),
     ChannelDescription(
         name=Channel.FUNDING,
         tables=(MARKS, MARKETS, INSTRUMENTS),

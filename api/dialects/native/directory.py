@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _Tables = tuple[str, ...]
 
 _OF_ACCOUNTS: _Tables = (VALUATIONS,)
+# Beside those of accounts, they say why what they show may be old.
+_SAYING_CAUSES = (Channel.TOTALS, Channel.ALERTS)
 # Marks move many times a second; rates that follow them are read by people, for whom once a second is enough.
 _WAKE_ALL_EVERY_S = 1.0
 
@@ -109,9 +111,9 @@ class Directory:
         return self._subjects[_OF_ACCOUNTS].keys()
 
     def wake_all_of_accounts(self) -> None:
-        """Look at all accounts and sums again: what they are made of may be older than it was."""
-        self._wake_all(_OF_ACCOUNTS)
-        self._wake_all(CHANNELS[Channel.TOTALS].tables)
+        """Look at all accounts, sums and alarms again: what they are made of may be older than it was."""
+        for tables in (_OF_ACCOUNTS, *(CHANNELS[one].tables for one in _SAYING_CAUSES)):
+            self._wake_all(tables)
 
     async def wake_when_ready(self) -> None:
         """Wake all subjects that wait for tables to be read, as soon as those are."""

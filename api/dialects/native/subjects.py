@@ -13,7 +13,7 @@ from api.dialects.native.protocol import delta_tail, snapshot_tail
 from api.tables.ranking import UNREADABLE
 from models.codec import ORDER_BYTES, decode_order, decode_row
 from models.errors import BadRow
-from models.freshness import AS_IT_SAYS, aged
+from models.freshness import AS_IT_SAYS, aged, with_causes
 from models.patch import merge_patch
 from models.views import View, unsupported_account
 
@@ -159,6 +159,41 @@ class RowSubject(Subject):
             return self._view(self._key, self._body(row))
         except BadRow:
             return {**self._absent(self._key), "status": UNREADABLE}
+
+
+class AlertsSubject(RowSubject):
+    """The alarms of an account that are on, which say why they may be old.
+
+    Args:
+        epoch: Number of the rebuild.
+        feed: The table.
+        key: The account's key.
+        absent: Makes the view of a key that has no row.
+        view: Makes the view of a key and the body of its row.
+        freshness: Tells why it may be old.
+    """
+
+    def __init__(
+        self, epoch: int, feed: RowFeed, key: str, absent: KeyView, view: RowView, *, freshness: Freshness
+    ) -> None:
+        super().__init__(epoch, feed, key, absent, view)
+        self._freshness = freshness
+        self._whose = freshness.whose(key)
+        self._causes: tuple[str, ...] = ()
+
+    def current(self) -> State | None:
+        """The state of the current row, and why that may be old."""
+        causes = self._freshness.causes(self._whose)
+        if causes != self._causes:
+            self._causes, self._state = causes, None
+        return super().current()
+
+    def _seq(self, row: bytes) -> Seq:
+        seq = decode_order(row)
+        return (*seq, digest_of(self._causes)) if self._causes else seq
+
+    def _shown(self, row: bytes) -> View:
+        return with_causes(super()._shown(row), self._causes)
 
 
 class AccountSubject(RowSubject):

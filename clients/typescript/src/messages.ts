@@ -193,8 +193,8 @@ export type Locked = {
   readonly party_b_mm: Decimal;
 };
 
-/** Why it is older than it looks; absent where it is not. Kinds of parts that are stale (see `/v1/status`), `prices` where a position's mark is too old, and `row` where the marks that the row was valued at are. */
-export type StaleBecause = readonly ("broker" | "chain" | "prices" | "row" | "worker")[];
+/** Why it is older than it looks; absent where it is not. Kinds of parts that are stale (see `/v1/status`), `prices` where a position's mark is too old, `row` where the marks that the row was valued at are, and `venue` where nobody folds the records of its deployment, because its venue is not installed. */
+export type StaleBecause = readonly ("broker" | "chain" | "prices" | "row" | "venue" | "worker")[];
 
 export type BlockNumber = number;
 
@@ -286,7 +286,7 @@ export type NoMark = {
   readonly status?: "unreadable";
 };
 
-/** Sums over a deployment's accounts; at the top the accounts' side. Money is absent where a position is unpriced or an account unknown, never a partial sum. Nothing but `deployment` where no position was ever counted, and but the status where a row of the sums cannot be read. */
+/** Sums over a deployment's accounts; at the top the accounts' side. Money is absent where a position is unpriced or an account unknown, never a partial sum. Nothing but `deployment` where no position was ever counted, but `stale_because` where nobody folds the deployment (`venue`), and but the status where a row of the sums cannot be read. */
 export type Totals = {
   readonly deployment: DeploymentName;
   readonly status?: "unreadable";
@@ -331,6 +331,7 @@ export type SymbolTotals = {
 
 /** Which alarms of an account are on, and its newest transitions. What cannot be seen stays as it was: an account is not called recovered while it is unpriced, and of one that is unknown nothing else is said. */
 export type Alerts = {
+  readonly stale_because?: StaleBecause;
   readonly account: AccountKey;
   readonly deployment: DeploymentName;
   readonly address: AccountId;
@@ -343,7 +344,7 @@ export type Alerts = {
 };
 
 export type Alarm = {
-  /** As of when it came on. */
+  /** When it was seen to come on; as of when where the row does not say that. */
   readonly since: Instant;
   readonly since_ns: Nanoseconds;
 };
@@ -488,6 +489,8 @@ export type DeploymentStatus = {
   readonly folded_head?: BlockNumber;
   readonly unsupported_since?: BlockNumber;
   readonly unsupported_reason?: string;
+  /** Why nothing is known of it where its venue is not installed, and what to install. */
+  readonly reason?: string;
 };
 
 /** `stale`: its newest mark is older than its marks are held to be fresh, or came later than they may. `silent`: nothing came for a minute. */

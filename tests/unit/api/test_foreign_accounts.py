@@ -11,18 +11,14 @@ import pytest
 from tidemark_paper import PACKAGE
 
 from models.codec import decode_row
-from models.engine.board import PriceSource
-from models.engine.deployment import EngineDeployment
-from models.engine.in_memory import Engine
 from models.engine.tables import ALERTS, SUBTOTALS, VALUATIONS
-from models.plain_venue import Own
-from models.prices import MarkTick
 from models.symmio.markets import Market, encode_market
 from streams.settings.effective import UnavailableDeployment
 from streams.settings.venues import package_of
 from tests.support.api import ADDRESS, api_settings, serving
 from tests.support.contract import validate_server_message
 from tests.support.feed import FakeTables, valuation_body
+from tests.support.paper import ANN, played
 from tests.support.venues import announce
 
 if TYPE_CHECKING:
@@ -35,7 +31,6 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 NOW_MS = 1_700_000_000_000
-ANN = "game:Ann-7"
 
 
 @pytest.fixture(autouse=True)
@@ -55,18 +50,7 @@ def settings() -> Settings:
 
 def tables() -> FakeTables:
     """What a worker's engine makes of Ann's records, and an account of SYMMIO."""
-    engine = Engine(
-        {"game": EngineDeployment(PACKAGE.venue, None, lambda name: (PriceSource(f"venue:{name}".encode(), 9),))}
-    )
-    records: list[dict[str, Any]] = [
-        {"kind": "cash", "time_ms": NOW_MS, "amount": "1000"},
-        {"kind": "position", "time_ms": NOW_MS, "market": "BTCUSDT", "size": "-0.5", "entry": "60000"},
-    ]
-    for offset, record in enumerate(records):
-        engine.account_record(ANN.encode(), Own((offset, -1), json.dumps(record).encode()))
-    engine.fold("paper")
-    engine.tick(MarkTick("venue", "BTCUSDT", NOW_MS, NOW_MS, "57000", None, None, None), 0)
-    engine.value(NOW_MS)
+    engine = played(NOW_MS)
     made = FakeTables("main")
     made.valuations.put(f"main:{ADDRESS.lower()}", 1, valuation_body())
     feeds = {VALUATIONS: made.valuations, SUBTOTALS: made.subtotals, ALERTS: made.alerts}
@@ -144,7 +128,7 @@ async def test_its_deployment_is_followed_and_one_whose_venue_is_not_installed_i
     async with serving(tables(), with_missing, clock_ms=lambda: NOW_MS) as client:
         _, status = await get(client, "/v1/status")
         assert ("followed", "unknown") == tuple(status["deployments"][name]["status"] for name in ("game", "missing"))
-        assert 400 == (await get(client, "/v1/accounts/missing:Ann"))[0]
+        assert 503 == (await get(client, "/v1/accounts/missing:Ann"))[0]
 
 
 async def test_a_market_of_it_is_listed_by_its_name() -> None:

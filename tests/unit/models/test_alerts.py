@@ -138,15 +138,15 @@ def test_each_hedger_has_its_newest_transitions_and_its_own_since() -> None:
         # One flaps, the other has been liquidatable since the second valuation.
         hedgers = [H2] if at else []
         shown = valuation_body(liquidatable_hedgers=[*([H1] if at % 2 else []), *hedgers], as_of_ms=1_000 + at)
-        body = with_transitions(KEY, body, QUIET, shown, MADE)
+        body = with_transitions(KEY, body, QUIET, shown, {**MADE, "at_ms": 2_000 + at})
 
     assert body is not None
     of_hedgers = [one["hedger"] for one in body["hedger_transitions"]]
     assert [8, 1] == [of_hedgers.count(hedger) for hedger in (H1, H2)]
     assert {H1: 1_039, H2: 1_001} == body["hedgers_since_ms"]
     view = alerts_view("main:0xa", body)
-    assert {H1: "1039000000", H2: "1001000000"} == {one: since["since_ns"] for one, since in view["hedgers"].items()}
-    assert "1001000000" == view["alarms"]["hedger_liquidatable"]["since_ns"]
+    assert {H1: "2039000000", H2: "2001000000"} == {one: since["since_ns"] for one, since in view["hedgers"].items()}
+    assert "2001000000" == view["alarms"]["hedger_liquidatable"]["since_ns"]
     assert {H1, H2} == {one["hedger"] for one in view["transitions"]}
     assert Standing(QUIET, frozenset({H1, H2})) == standing_of_row(encode_row(3, 4, body))
 
@@ -222,12 +222,13 @@ def test_what_is_no_row_of_alerts_is_refused(row: bytes) -> None:
 
 
 def test_a_view_has_no_null_and_every_instant_twice() -> None:
-    body = with_transitions(KEY, None, UNPRICED, unpriced_body(last_complete=None), MADE)
+    seen = {**MADE, "at_ms": 1_745_970_778_500}
+    body = with_transitions(KEY, None, UNPRICED, unpriced_body(last_complete=None), seen)
     assert {
         "account": "main:0xa",
         "deployment": "main",
         "address": "0xa",
-        "alarms": {"unpriced": {"since": "2025-04-29T23:52:57.999Z", "since_ns": "1745970777999000000"}},
+        "alarms": {"unpriced": {"since": "2025-04-29T23:52:58.500Z", "since_ns": "1745970778500000000"}},
         "transitions": [
             {
                 "id": "main:0xa:unpriced:1",
@@ -259,3 +260,18 @@ def test_a_view_shows_money_as_exact_text() -> None:
 def test_a_view_of_something_else_is_refused() -> None:
     with pytest.raises(BadRow, match="alerts"):
         alerts_view("main:0xa", {"alarms": ["stale"], "transitions": []})
+
+
+def test_an_alarm_is_on_since_it_was_seen_and_of_rows_of_before_since_their_oldest_mark() -> None:
+    shown = valuation_body(liquidatable=True, available_balance="-3", as_of_ms=1_000)
+    body = with_transitions(KEY, None, LIQUIDATABLE, shown, {**MADE, "at_ms": 60_000})
+    assert "60000000000" == alerts_view("main:0xa", body)["alarms"]["liquidatable"]["since_ns"]
+    for transition in body["transitions"]:
+        del transition["made_from"]
+    assert "1000000000" == alerts_view("main:0xa", body)["alarms"]["liquidatable"]["since_ns"]
+
+
+def test_of_an_account_of_which_nothing_was_ever_known_a_transition_is_as_of_when_it_was_seen() -> None:
+    body = with_transitions(KEY, None, UNKNOWN, {**SUSPECT_BODY, "as_of_ms": 0}, {**MADE, "at_ms": 60_000})
+
+    assert [60_000] == [one["as_of_ms"] for one in body["transitions"]]

@@ -94,6 +94,24 @@ def test_what_was_never_heard_of_is_unknown_and_not_stale() -> None:
     assert (State.UNKNOWN, "worker:1 was never heard of") == (part.state, part.reason)
 
 
+@pytest.mark.parametrize(
+    ("beat", "since"),
+    [
+        (PricesBeat("host:1", NOW_MS, 0), "the newest price"),
+        (PricesBeat("host:1", NOW_MS, NOW_MS + 1), "the newest price"),
+        (_chain(in_step_ms=0), "the last time in step with its node"),
+        (_chain(head_time_s=0), "the newest block"),
+        (HistoryBeat("host:1", NOW_MS, 0), "the last time it had read all that was shown"),
+    ],
+)
+def test_what_has_not_come_yet_is_stale_and_has_no_age_since_1970(beat: Beat, since: str) -> None:
+    ages = ages_of(beat, NOW_MS, NOW_MS, BOUNDS)
+    part = part_of("part:x", ages, Steady(), NOW_MS)
+
+    assert (State.STALE, f"part:x: {since} is not known yet") == (part.state, part.reason)
+    assert part.age_ms == part.bound_ms + 1
+
+
 def test_a_part_names_the_age_that_is_furthest_beyond_its_bound() -> None:
     ages = Age("its last word", 6_500, 6_000), Age("the newest price", 90_000, 15_000)
     part = part_of("prices:demo", ages, Steady(), NOW_MS)

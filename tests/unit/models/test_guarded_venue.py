@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from asyncio import CancelledError
 from collections import Counter
 from decimal import Decimal
 from random import Random
@@ -41,7 +42,11 @@ class OwnFault(Exception):
     """What a package may raise: nothing that core knows."""
 
 
-def _raises(error: Exception) -> Callable[..., Any]:
+class Panic(BaseException):
+    """What modules in Rust raise where these panic, derived from ``BaseException`` so that nobody catches it."""
+
+
+def _raises(error: BaseException) -> Callable[..., Any]:
     def raising(*_: object, **__: object) -> object:
         raise error
 
@@ -56,6 +61,9 @@ FAULTS: dict[str, Callable[..., Any]] = {
     "raises its own": _raises(OwnFault("no")),
     "raises an assertion": _raises(AssertionError("no")),
     "raises what stops a loop": _raises(StopIteration("no")),
+    "leaves the process": _raises(SystemExit(3)),
+    "raises what ends a task": _raises(CancelledError("no")),
+    "panics in a language below": _raises(Panic("no")),
     "gives None": _gives(None),
     "gives a text": _gives("nonsense"),
     "gives a number": _gives(7),
@@ -130,7 +138,7 @@ def test_an_account_that_its_venue_cannot_value_is_shown_as_suspect() -> None:
     world.say(paid("2"))
     world.value()
 
-    view = AccountViews(lambda _deployment: world.venue.view).account(KEY.decode(), world.body())
+    view = AccountViews(lambda _deployment: world.venue).account(KEY.decode(), world.body())
     assert ("suspect", {}) == (view["status"], view["positions"])
     assert "upnl" not in view
 
@@ -174,11 +182,21 @@ def test_a_venue_that_routes_its_records_is_no_package_s() -> None:
         GuardedVenue(routed, lambda *_: None)
 
 
-def test_that_memory_is_full_is_no_fault_of_the_package() -> None:
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("hook", ["decode", "fold", "value"])
+def test_that_memory_is_full_or_somebody_interrupts_is_no_fault_of_the_package(
+    hook: str, error: type[BaseException]
+) -> None:
     world = World()
-    world.faulty.break_by = lambda hook: _raises(MemoryError()) if hook == "fold" else None
-    with pytest.raises(MemoryError):
+    world.faulty.break_by = lambda asked: _raises(error()) if asked == hook else None
+
+    def work() -> None:
         world.say(paid("1"))
+        world.value()
+
+    with pytest.raises(error):
+        work()
+    assert [] == world.faults
 
 
 def having(**columns: object) -> Callable[[Valued], Valued]:
@@ -219,6 +237,8 @@ UNUSABLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "value",
         lambda valued: Valued({**valued.body, **dict.fromkeys(_FIGURES), "status": "suspect"}, None),
     ),
+    "a column that is no number": ("value", having(note=[{"rate": NAN}])),
+    "a column of positions that is no number": ("value", of_each_position(rate=float("inf"))),
     "conversions in a list": ("value", having(conversions=[{"market": "EUR/USD", "mark": "1"}])),
     "a conversion without its mark": ("value", having(conversions={"EUR/USD": {"mark": "1"}})),
     "figures of three numbers": ("value", showing(lambda shown: (*shown, 1.0))),
@@ -443,3 +463,27 @@ def test_what_is_said_of_a_deployment_changes_every_account_that_its_venue_can_c
         one.partition(": ")[0] for one in world.engine.refused
     ]
     assert (90, -1) == world.engine.partition.watermark("coins").applied
+
+
+@pytest.mark.parametrize("number", [NAN, float("inf"), float("-inf")])
+def test_a_number_that_json_does_not_have_is_told_of_no_account(number: float) -> None:
+    world = World()
+    world.say(paid("1"))
+    events: list[dict[str, Any]] = [{"kind": "paid", "at": {"rate": [None, number]}}]
+    altered(world, "events", _gives(events))
+    world.say(paid("1"))
+    world.value()
+    assert "suspect" == world.body()["status"]
+    assert "expected an event with finite numbers" in world.engine.refused[0]
+
+    altered(world, "view", _gives({"rate": number}))
+    with pytest.raises(ValueError, match="expected a view with finite numbers"):
+        world.venue.view({**world.body(), "status": "valued"})
+
+
+def test_what_is_not_known_may_be_null_in_what_a_package_tells() -> None:
+    world = World()
+    altered(world, "events", _gives([{"kind": "paid", "note": None, "rate": 0.5}]))
+    world.say(paid("1"))
+
+    assert [] == world.faults

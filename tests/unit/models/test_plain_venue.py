@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidemark_paper import PACKAGE
+from tidemark_paper import PACKAGE, Paper
 
 import tidemark.venue
 from models.codec import NUMBER_MAX, decode_row, encode_row
@@ -17,15 +17,21 @@ from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from models.errors import BadRow
+from models.guarded_venue import GuardedVenue
 from models.money import E18, parse_e18
 from models.plain_venue import Holds, Own
 from models.prices import MarkTick
+from models.views import AccountViews
 from models.watermarks import DeploymentWatermark
 from streams.kafka.topics import MAX_RECORD_BYTES
+from tests.support.contract import validate_rest
+from tests.support.paper import paper_engine, played
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models.plain_venue import PlainAccount
+    from models.venue import Inputs, Valued
 
 KEY = b"game:Ann-7"
 NOW_MS = 1_700_000_000_000
@@ -275,3 +281,69 @@ def test_a_row_of_another_venue_or_schema_is_refused_and_what_it_says_is_left_al
     assert [cause] == restarted.refused
     kept = {"missed": {"first": [5, -1], "last": [5, -1], "cause": cause}, "row": {**row, "schema": 2}}
     assert encode_row(0, 2, kept) == restarted.tables.read(ACCOUNTS, KEY)
+
+
+def test_while_its_venue_is_not_installed_its_sums_and_figures_stay_and_go_on_when_it_is_back() -> None:
+    before = played(NOW_MS)
+    rows = {key: row for table in (SUBTOTALS, VALUATIONS) for key, row in before.tables.items(table)}
+    assert b"unhedged:game::0" in rows
+
+    gone = paper_engine(before.tables, is_installed=False)
+    gone.value(NOW_MS + 1)
+    assert rows == {key: row for table in (SUBTOTALS, VALUATIONS) for key, row in gone.tables.items(table)}
+
+    back = paper_engine(gone.tables)
+    back.tick(MarkTick("venue", "BTCUSDT", NOW_MS + 2, NOW_MS + 2, "56000", None, None, None), 1)
+    back.value(NOW_MS + 2)
+    row = back.tables.read(SUBTOTALS, b"unhedged:game::0")
+    assert row is not None
+    assert (1, str(2_000 * E18)) == tuple(decode_row(row).body[name] for name in ("positions", "upnl"))
+
+
+class ValuesItself(Paper):
+    """A plain venue that values its accounts by other rules than core's, as an inverse one does."""
+
+    def value(self, held: PlainAccount[Any], term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
+        return super().value(held, term, inputs, unsupported=unsupported)
+
+
+class LinearItself(ValuesItself):
+    is_linear = True
+
+
+@pytest.mark.parametrize(("venue", "is_known"), [(Paper(), True), (ValuesItself(), False), (LinearItself(), True)])
+def test_a_liquidation_price_is_worked_out_only_of_a_venue_that_is_known_to_be_linear(
+    venue: Paper,
+    is_known: bool,  # noqa: FBT001 - pytest passes it by name
+) -> None:
+    world = World()
+    world.say(cash("100"), opened("BTCUSDT", "2", "100"))
+    world.tick("BTCUSDT", "110", 0)
+    body = world.value()
+    guarded = GuardedVenue(venue, lambda *_: None)
+    (position,) = AccountViews(lambda _: guarded).account(KEY.decode(), body)["positions"].values()
+
+    assert is_known is ("liquidation_price" in position)
+    said = {**body, "positions": [{**one, "liquidation_price": str(50 * E18)} for one in body["positions"]]}
+    (position,) = AccountViews(lambda _: guarded).account(KEY.decode(), said)["positions"].values()
+    assert "50" == position["liquidation_price"]
+
+
+def test_of_a_venue_that_is_not_installed_no_liquidation_price_is_worked_out() -> None:
+    world = World()
+    world.say(cash("100"), opened("BTCUSDT", "2", "100"))
+    world.tick("BTCUSDT", "110", 0)
+    (position,) = AccountViews(lambda _: None).account(KEY.decode(), world.value())["positions"].values()
+
+    assert "liquidation_price" not in position
+
+
+def test_an_account_whose_first_record_cannot_be_read_is_as_of_no_instant() -> None:
+    world = World()
+    world.say("nonsense")
+    body = world.value()
+    view = AccountViews(lambda _: PAPER).account(KEY.decode(), body)
+
+    assert "suspect" == view["status"]
+    assert not {"as_of", "as_of_ns"} & view.keys()
+    validate_rest("/v1/accounts/x", 200, view)

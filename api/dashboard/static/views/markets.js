@@ -11,6 +11,10 @@ const POLL_MS = 5000;
 const PAGE = 1000;
 const MOST_SUBSCRIBED = 400;
 
+// A list of markets comes of chains alone.
+const NO_MARKETS =
+  "No deployment has told of its markets. Those of ledgers, Flash and packages are seen in their accounts' positions.";
+
 const COLUMNS = [
   { title: "Market", by: (row) => row.symbol, kind: "" },
   { title: "Price", by: null, kind: "number" },
@@ -174,7 +178,7 @@ export function markets(main, scope) {
     setText(
       empty,
       failure ??
-        (!isRead ? "Loading" : rows.size ? "No market has such a name." : "The chain has told of no market yet."),
+        (!isRead ? "Loading" : rows.size ? "No market has such a name." : NO_MARKETS),
     );
     const wrong = [...rows.values()].filter((row) => !row.mark || row.isStale()).length;
     setText(

@@ -99,7 +99,9 @@ export function overview(main, scope) {
         (at
           ? `at prices of ${at} and newer`
           : totals
-            ? "no position has been counted yet"
+            ? totals.stale_because?.includes("venue")
+              ? "nobody folds its records: its venue is not installed"
+              : "no position has been counted yet"
             : "waiting for the first sums"),
     );
     showSymbols(totals?.symbols ?? {});

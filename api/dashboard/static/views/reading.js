@@ -19,6 +19,7 @@ const OLD_WORDS = {
   broker: "broker silent",
   chain: "chain not followed",
   row: "not valued for long",
+  venue: "venue not installed",
   worker: "worker silent",
 };
 

@@ -7,13 +7,35 @@ import { plural } from "../words.js";
 const LOOK_EVERY_MS = 1000;
 // Of others there is no row, or none that may be shown.
 const KNOWN = new Set(["valued", "unpriced", "suspect"]);
-const WALLET_COLUMNS = ["Wallet", "Currency", "Balance", "Unsettled interest"];
-const ORDER_COLUMNS = ["Market", "Side", "Type", "Left", "Of", "Price"];
+const DECIMAL = /^-?\d+(\.\d+)?$/;
+const isText = (value) => typeof value === "string";
+const isDecimal = (value) => isText(value) && DECIMAL.test(value);
+
+// How rows are shown that say what those of a ledger do; all others are shown by their own columns.
+const WALLETS = {
+  columns: ["Wallet", "Currency", "Balance", "Unsettled interest"],
+  isNumber: (at) => at >= 2,
+  fits: ({ type, currency, balance, unsettled_interest: interest }) =>
+    [type, currency].every(isText) && [balance, interest].every(isDecimal),
+  cellsOf: ({ type, currency, balance, unsettled_interest: interest }) => [
+    type,
+    currency,
+    money(balance, { price: true }),
+    money(interest, { price: true, signed: true }),
+  ],
+};
+const ORDERS = {
+  columns: ["Market", "Side", "Type", "Left", "Of", "Price"],
+  isNumber: (at) => at >= 3,
+  fits: ({ symbol, type, amount, amount_orig: orig, price }) =>
+    [symbol, type].every(isText) && [amount, orig, price].every(isDecimal),
+  cellsOf: orderCells,
+};
 
 /** The sections; `follow(account)` is told each state of the account, after which its statement may be another. */
 export function statement(scope, key) {
-  const wallets = section("Wallets", WALLET_COLUMNS, 2, "No wallets.");
-  const orders = section("Orders", ORDER_COLUMNS, 3, "No open orders.");
+  const wallets = section("Wallets", WALLETS, "No wallets.");
+  const orders = section("Orders", ORDERS, "No open orders.");
   const refused = h("p.note", { hidden: true });
   const doubt = h("p.note", { hidden: true });
   let hasBegun = false;
@@ -49,24 +71,51 @@ export function statement(scope, key) {
     isReading = false;
   }
 
-  function show({ wallets: held, orders: open, seq: read, suspect }) {
+  function show({ wallets: saidWallets, orders: saidOrders, seq: read, suspect }) {
+    const [held, open] = [saidWallets, saidOrders].map(listed);
     setShown(refused, false);
     setText(doubt, `Figures are unknown: ${suspect}`);
     setShown(doubt, typeof suspect === "string");
     // A venue that has neither has no statement that changes.
-    if (!Array.isArray(held) && !Array.isArray(open) && seq === undefined) isOver = true;
+    if (!held && !open && seq === undefined) isOver = true;
     // Both rows are written by one record, and come one after the other.
-    if (seq !== undefined && read !== undefined && BigInt(read) < BigInt(seq)) isDue = true;
-    if (Array.isArray(held)) wallets.show(held, walletCells);
-    if (Array.isArray(open)) orders.show(open, orderCells);
+    if ([seq, read].every((one) => /^\d+$/.test(one)) && BigInt(read) < BigInt(seq)) isDue = true;
+    if (held) wallets.show(held);
+    if (open) orders.show(open);
   }
 
   scope.every(LOOK_EVERY_MS, read);
   return { elements: [doubt, h("div.grid.halves", wallets.element, orders.element), refused], follow };
 }
 
-function walletCells({ type, currency, balance, unsettled_interest: interest }) {
-  return [type, currency, money(balance, { price: true }), money(interest, { price: true, signed: true })];
+/** The rows of what a venue says, which may also be an object of them by their ids; null where it says none. */
+function listed(said) {
+  if (said === null || typeof said !== "object") return null;
+  const rows = Array.isArray(said) ? said : Object.entries(said).map(([id, row]) => ({ id, ...columnsOf(row) }));
+  return rows.map(columnsOf);
+}
+
+function columnsOf(row) {
+  return row !== null && typeof row === "object" && !Array.isArray(row) ? row : { value: row };
+}
+
+/** How rows of any columns are shown: each by its name, and as a number where all that stands in it are. */
+function shapeOf(rows) {
+  const names = [...new Set(rows.flatMap(Object.keys))];
+  const isGiven = (value) => value !== undefined && value !== null;
+  const areNumbers = names.map((name) => rows.every((row) => !isGiven(row[name]) || DECIMAL.test(row[name])));
+  // A whole number may be an id, or an instant.
+  const areMoney = names.map((name, at) => areNumbers[at] && rows.some((row) => String(row[name]).includes(".")));
+  const cell = (value, at) => {
+    if (!isGiven(value)) return "–";
+    if (areMoney[at]) return money(String(value), { price: true });
+    return typeof value === "object" ? JSON.stringify(value) : String(value);
+  };
+  return {
+    columns: names.map((name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ")),
+    isNumber: (at) => areNumbers[at],
+    cellsOf: (row) => names.map((name, at) => cell(row[name], at)),
+  };
 }
 
 function orderCells({ symbol, type, amount, amount_orig: orig, price }) {
@@ -83,22 +132,22 @@ function orderCells({ symbol, type, amount, amount_orig: orig, price }) {
   ];
 }
 
-/** A panel that appears with the first list that there is. */
-function section(title, columns, firstNumber, nothing) {
+/** A panel that appears with the first list that there is; its rows are of the shape `usual`, or of one of their own. */
+function section(title, usual, nothing) {
   const note = h("span.note");
   const body = h("div");
   const element = h("section.panel", { hidden: true }, h("header", h("h2", title), note), body);
-  const isNumber = (at) => at >= firstNumber;
-  const rowOf = (cells) => h("tr", cells.map((cell, at) => h(isNumber(at) ? "td.number" : "td", cell)));
+  const tableOf = (rows) => {
+    const { columns, isNumber, cellsOf } = rows.every(usual.fits) ? usual : shapeOf(rows);
+    const rowOf = (cells) => h("tr", cells.map((cell, at) => h(isNumber(at) ? "td.number" : "td", cell)));
+    return scrollTable(title, columns, isNumber, h("tbody", rows.map((one) => rowOf(cellsOf(one)))));
+  };
   return {
     element,
-    show: (list, cellsOf) => {
+    show: (rows) => {
       setShown(element, true);
-      setText(note, list.length ? plural(list.length, title.toLowerCase().slice(0, -1)) : "");
-      const rows = () => h("tbody", list.map((one) => rowOf(cellsOf(one))));
-      setChildren(body, JSON.stringify(list), () => [
-        list.length ? scrollTable(title, columns, isNumber, rows()) : h("p.empty", nothing),
-      ]);
+      setText(note, rows.length ? plural(rows.length, title.toLowerCase().slice(0, -1)) : "");
+      setChildren(body, JSON.stringify(rows), () => [rows.length ? tableOf(rows) : h("p.empty", nothing)]);
     },
   };
 }

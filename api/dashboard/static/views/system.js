@@ -88,7 +88,7 @@ export function system(main, scope) {
           said.unsupported_since === undefined
             ? said.status
             : `unsupported since block ${count(said.unsupported_since)}`,
-          said.unsupported_reason,
+          said.unsupported_reason ?? said.reason,
         ],
         number(said.head),
         number(said.folded_head),

@@ -155,6 +155,8 @@ async def test_whatever_stops_every_surface_says_so_within_its_bound_and_says_wh
         _, account = await _get(client, f"/v1/accounts/{ACCOUNT}")
         assert cause in account["stale_because"]
         assert (1, True) == (account["stale"], account["positions"]["1"]["stale"])
+        _, alerts = await _get(client, f"/v1/accounts/{ACCOUNT}/alerts")
+        assert (cause == "prices") is (cause not in alerts.get("stale_because", ()))
         _, page = await _get(client, "/v1/accounts")
         assert [account["stale_because"]] == [item["stale_because"] for item in page["items"]]
         _, positions = await _get(client, "/v1/positions")

@@ -272,7 +272,7 @@ def test_a_restart_reads_what_was_written() -> None:
 
 def test_users_are_shown_the_venue_s_own_upnl_and_the_slot() -> None:
     row = World().refer().priced().say(said(basket(position(SOL_LONG)), slot=7)).row()
-    view = AccountViews(lambda _: FLASH.view).account(f"flash:{OWNER}", row)
+    view = AccountViews(lambda _: FLASH).account(f"flash:{OWNER}", row)
     assert (view["upnl_net"], view["slot"], view["owner"]) == ("4.667493", "7", OWNER)
     assert view["positions"][text("SOL long")]["liquidation_price"] == "120.39476761"
 

@@ -191,7 +191,7 @@ def test_a_reference_that_is_taken_away_leaves_the_last_complete_figures() -> No
 def test_users_are_shown_the_venue_s_own_upnl_and_liquidation_price() -> None:
     world = World().set().tick("tBTCUSD", "120")
     world.say(record("snapshot", 1, owner="ann", wallets=[wallet("100")], positions=[position("2", "100")]))
-    view = AccountViews(lambda _: LEDGER.view).account("desk:ann", world.row())
+    view = AccountViews(lambda _: LEDGER).account("desk:ann", world.row())
     assert (view["upnl"], view["upnl_net"], view["owner"], view["seq"]) == ("40", "39.52", "ann", "1")
     shown = view["positions"]["tBTCUSD"]
     assert shown["liquidation_price"] == "58.962264150943396227"

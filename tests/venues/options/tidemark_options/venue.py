@@ -87,6 +87,7 @@ class Inverse:
 
     kind = "inverse"
     figures_version = 1
+    is_linear = False
     raw = TopicSpec("inverse-records", "deployment:account")
     routed = None
     told = None
