@@ -212,6 +212,7 @@ class Inverse:
         return {"order_margin": body["order_margin"]}
 
     def valuer(self, held: Account, term: int) -> ValuedWhole:
+        """One that keeps nothing: each valuation works out everything."""
         return ValuedWhole(self, held, term)
 
     def value(self, held: Account, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
