@@ -90,7 +90,11 @@ def _as_read(kind: Any) -> Any:  # noqa: ANN401 - any type
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = get_type_hints(kind)
         fields = [
-            (one.name, _as_read(hints[one.name]), *(() if one.required else (one.default,)))
+            (
+                one.name,
+                _as_read(hints[one.name]),
+                msgspec.field(default=one.default, default_factory=one.default_factory),
+            )
             for one in msgspec.structs.fields(kind)
         ]
         return msgspec.defstruct(kind.__name__, fields, kw_only=True)

@@ -55,6 +55,14 @@ class _Position(msgspec.Struct):
     liquidation_price: _Signed | UnsetType | None = UNSET
 
 
+class _Conversion(msgspec.Struct):
+    """What core reads of a mark by which amounts became money."""
+
+    mark: _Price | None
+    mark_key: str | None
+    mark_offset: int | None
+
+
 class _Columns(msgspec.Struct):
     """What core reads of a valuation's columns."""
 
@@ -74,6 +82,7 @@ class _Columns(msgspec.Struct):
     owner: str | None
     last_complete: None
     liquidatable_hedgers: list[_Party] | UnsetType = UNSET
+    conversions: dict[_Party, _Conversion] | UnsetType = UNSET
 
     @property
     def is_complete(self) -> bool:

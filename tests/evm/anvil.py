@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import shutil
-import socket
 import subprocess
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -19,6 +17,8 @@ from eth_account import Account
 from eth_hash.auto import keccak
 
 from tests.support.eventually import eventually
+from tests.support.node_packages import node_with_packages
+from tidemark.ports import any_free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -35,13 +35,7 @@ _MOST_FEE_WEI = 10**12
 
 def install() -> None:
     """Install what package-lock.json names, where it is not installed yet."""
-    installed = HERE / "node_modules" / ".package-lock.json"
-    lock = HERE / "package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
-        return
-    npm = shutil.which("npm")
-    assert npm is not None, "expected Node 20 or newer with npm, which tests/evm runs anvil and solc with, found no npm"
-    subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, capture_output=True, timeout=240)
+    node_with_packages(HERE, run_scripts=True)
 
 
 @lru_cache(maxsize=1)
@@ -170,7 +164,7 @@ class Anvil:
 async def running_anvil() -> AsyncIterator[Anvil]:
     """A chain of its own, which mines each transaction at once."""
     install()
-    port = _free_port()
+    port = any_free_port("127.0.0.1")
     process = await asyncio.create_subprocess_exec(
         str(HERE / "node_modules" / ".bin" / "anvil"),
         *("--port", str(port), "--chain-id", str(CHAIN_ID), "--silent", "--order", "fifo"),
@@ -194,13 +188,6 @@ async def running_anvil() -> AsyncIterator[Anvil]:
     finally:
         process.terminate()
         await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _kind(parameter: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.eventually import eventually
+from tests.support.node_packages import node_with_packages
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -23,14 +24,9 @@ _NEEDED = f"expected Node {_OLDEST_NODE} or newer with npm, which tests/sdk runs
 
 def install() -> None:
     """Install what package-lock.json names, where it is not installed yet."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    assert node is not None, _NEEDED
-    assert npm is not None, _NEEDED
+    node = node_with_packages(HERE)
     version = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout.strip()
     assert int(version.removeprefix("v").partition(".")[0]) >= _OLDEST_NODE, f"{_NEEDED}, found {version}"
-    installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, capture_output=True, timeout=240)
 
 
 class Page:

@@ -7,7 +7,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from streams.process.clock import SystemClock
 from streams.process.http_bodies import WITHOUT_END
 from tests.support.eventually import eventually
 from tests.support.faulty_worker import FAULT_MARK
+from tidemark.ports import any_free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -44,10 +44,8 @@ _ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that no connection out of this machine is given meanwhile."""
+    return any_free_port("127.0.0.1")
 
 
 class WorkerProcess:

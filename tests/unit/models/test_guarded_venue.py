@@ -214,6 +214,8 @@ UNUSABLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a mark of 0": ("value", of_each_position(mark="0")),
     "a row that the broker does not take": ("value", having(note="x" * 1_000_000)),
     "a column of core's own": ("value", having(made_from={})),
+    "conversions in a list": ("value", having(conversions=[{"market": "EUR/USD", "mark": "1"}])),
+    "a conversion without its mark": ("value", having(conversions={"EUR/USD": {"mark": "1"}})),
     "figures of three numbers": ("value", showing(lambda shown: (*shown, 1.0))),
     "a market of three parts": ("exposure", lambda _: Exposure({("coins", "BTCUSD", 1): 1.0}, 0.0, 0.0)),  # type: ignore[dict-item]
     "a slack below 0": ("exposure", lambda exposure: exposure._replace(slack=-1.0)),

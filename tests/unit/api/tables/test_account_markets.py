@@ -31,6 +31,13 @@ def test_markets_of_positions_and_of_conversions_are_found_once() -> None:
     assert [] == names.take_new()
 
 
+def test_a_row_without_conversions_names_the_markets_of_its_positions() -> None:
+    feed = FakeFeed()
+    feed.put("desk:u1", 1, {"positions": [{"symbol": "tBTCUSD"}]})
+
+    assert [("desk", "tBTCUSD")] == AccountMarkets(feed, DEPLOYMENTS).take_new()
+
+
 def test_a_number_is_no_name_though_its_deployment_has_both() -> None:
     feed = FakeFeed()
     feed.put("both:u1", 1, body([7, "BTC"]))
