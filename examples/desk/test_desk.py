@@ -64,6 +64,7 @@ def test_the_line_says_what_is_left(euros: str) -> None:
 def test_a_record_that_cannot_be_read_makes_the_account_suspect_until_a_whole() -> None:
     account = tried(wallet("USD", "1000"), wallet("GBP", "5"))
     assert "expected a record of a desk" in account.account.suspicion
+    assert account.account.suspicion == (account.statement or {})["suspect"]
     assert ["suspect", None] == figures(account.value(MARKS), "status", "equity")
     account.say(wallet("USD", "7"))
     assert "suspect" == account.value(MARKS)["status"]

@@ -135,6 +135,11 @@ class Desk(PlainVenue[Whole]):
         ]
         return {"wallets": wallets, "orders": orders}
 
+    def statement(self, account: PlainAccount[Whole]) -> Mapping[str, Any] | None:
+        """The same, and why the account is suspect, which nobody but operators is told otherwise."""
+        shown = super().statement(account)
+        return shown if account.suspect is None else {**(shown or {}), "suspect": account.suspect[0]}
+
     def read(self, row: bytes) -> PlainAccount[Whole]:
         """Read a row, one of schema 1 too."""
         try:
