@@ -4,7 +4,11 @@ from __future__ import annotations
 
 project = "Tidemark"
 author = "The Tidemark authors"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# What packages import stands in the order of the code, each attribute beside the others of its class.
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+napoleon_use_ivar = True
 exclude_patterns = ["schemas", "conf.py"]
 # A link to a heading of a page is checked as one to a page is.
 myst_heading_anchors = 4

@@ -17,6 +17,7 @@ from models.references import UsedReference
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
 from models.venue import Account, Held, Inputs, Settled, TopicSpec, Valued, ValuedWhole, Valuer, Venue
 from models.watermarks import DeploymentWatermark
+from models.what_if import ChargesFunding
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.venues import VenuePackage
 
@@ -35,6 +36,7 @@ __all__ = [
     "BadRow",
     "Booked",
     "Booking",
+    "ChargesFunding",
     "DeploymentSettings",
     "DeploymentWatermark",
     "Exposure",
