@@ -76,11 +76,15 @@ class TriedAccount:
 
     def __init__(self, venue: Venue[Any, Any, Any], body: bytes | None = None) -> None:
         self._venue = GuardedVenue(venue, _raise)
-        self._row = b"" if body is None else join_row(_TERM, 1, body)
+        self._row = b""
+        self._next_offset = 0
         self._valuer: Valuer | None = None
-        self.account: Any = None if body is None else self._venue.read(self._row)
+        self.account: Any = None
         self.events: list[Mapping[str, Any]] = []
-        self._next_offset = 0 if body is None else self.account.applied[0] + 1
+        if body is not None:
+            self._row = join_row(_TERM, 1, body)
+            self.account = self._venue.read(self._row)
+            self._next_offset = self.account.applied[0] + 1
 
     def say(self, *records: bytes) -> None:
         """Fold records, in order.
