@@ -52,7 +52,7 @@ SOURCE = PriceSource(b"venue:BTCUSD", 10**12)
 
 
 def _venue(kind: str) -> Any:  # noqa: ANN401 - the package is not installed, only found
-    sys.path.insert(0, str(ROOT / "tests" / "venues" / "options"))
+    sys.path.insert(0, str(ROOT / "examples" / "options"))
     from tidemark_options import PACKAGE  # noqa: PLC0415
 
     class Told(type(PACKAGE.venue)):  # type: ignore[misc]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from models.account_events import RolledBack
     from models.engine.stored_rows import StoredRows
-    from models.venue import Inputs, TopicSpec, Valued
+    from models.venue import Inputs, TopicSpec, Valued, Valuer
     from models.watermarks import DeploymentWatermark
 
 S = TypeVar("S")
@@ -347,7 +347,7 @@ class PlainVenue(Generic[S]):
         """Nothing more than all accounts have."""
         return {}
 
-    def valuer(self, held: PlainAccount[S], term: int) -> PlainValuer:
+    def valuer(self, held: PlainAccount[S], term: int) -> Valuer:
         """What values the account again and again, and works out only the positions that moved."""
         holds = Holds(0, 0, (), 0) if held.state is None else self.holds(held.state)
         return PlainValuer(held, holds, term)

@@ -1,4 +1,4 @@
-"""What packages of venues import, and nothing else of Tidemark (docs/adding-a-venue.md).
+"""What packages of venues import, and nothing else of Tidemark but for tests (docs/adding-a-venue.md).
 
 A package offers a ``VenuePackage`` under the entry point group ``tidemark.venues``, by the name of its kind.
 """
@@ -11,12 +11,13 @@ from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadNumber, BadRecord, BadRow
 from models.money import E18, divide_toward_zero, format_e18, parse_e18
 from models.moves import Move, TellsMoves
-from models.plain_venue import Holds, Own, PlainVenue, Position
+from models.plain_venue import Holds, Own, PlainAccount, PlainVenue, Position
 from models.prices import OracleTerms, UsedMark
 from models.references import UsedReference
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
 from models.venue import Account, Held, Inputs, Settled, TopicSpec, Valued, ValuedWhole, Valuer, Venue
 from models.watermarks import DeploymentWatermark
+from models.what_if import ChargesFunding
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.venues import VenuePackage
 
@@ -35,6 +36,7 @@ __all__ = [
     "BadRow",
     "Booked",
     "Booking",
+    "ChargesFunding",
     "DeploymentSettings",
     "DeploymentWatermark",
     "Exposure",
@@ -45,6 +47,7 @@ __all__ = [
     "Move",
     "OracleTerms",
     "Own",
+    "PlainAccount",
     "PlainVenue",
     "Position",
     "RolledBack",

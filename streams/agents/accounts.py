@@ -126,8 +126,10 @@ class AccountsAgent:
         if deployment not in self._deployments:
             msg = f"expected a key of a configured deployment, found {key!r:.200}; add [deployments.{deployment:.60}]"
             raise BadRecord(msg)
+        if not is_account_id(account):
+            msg = f"expected an account's id of 1 to 64 letters, digits, '.', '_' or '-', found {account!r:.200}"
+            raise BadRecord(msg)
         # Whoever asks for an account is given the one of the canonical spelling, so that no other may have a row.
-        spelt = self._venue.account_id(canonical_id(account)) if is_account_id(account) else None
-        if spelt != account:
+        if self._venue.account_id(canonical_id(account)) != account:
             msg = f"expected the key <deployment>:<account> of a {self._venue.kind} account, found {key!r:.200}"
             raise BadRecord(msg)

@@ -26,7 +26,7 @@ from tests.support.installing import announced
 from tests.support.pipeline import feed_rows, free_port, producer, worker, write_chain, write_ticks
 from tests.support.records import create_all
 from tests.support.server import answers, api_process
-from tests.support.venues import EXAMPLES, PACKAGES, environment
+from tests.support.venues import EXAMPLES, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ RECORDS = {"game": "paper-records", "coins": "inverse-records"}
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
     """That of an environment which has both packages; this process's own has neither."""
-    return environment(tmp_path / "environment", EXAMPLES / "paper", PACKAGES / "options")
+    return environment(tmp_path / "environment", EXAMPLES / "paper", EXAMPLES / "options")
 
 
 @pytest.fixture(autouse=True)

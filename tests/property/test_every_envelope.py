@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tidemark_desk import PACKAGE as DESK
 from tidemark_options import PACKAGE as INVERSE
 from tidemark_paper import PACKAGE as PAPER
 
@@ -163,6 +164,24 @@ def test_of_an_account_of_a_plain_venue(
         return PAPER.venue.fold(None, Own((0, -1), json.dumps(record).encode()), DeploymentWatermark())
 
     at_the_border(PAPER.venue, holding, Marks(before), Marks(after), units)
+
+
+_in_euros = st.fixed_dictionaries(dict.fromkeys(("BTC", "ETH", "SOL", "EURUSD"), _prices))
+
+
+@_bounded
+@given(_held, _sizes, _in_euros, _in_euros, _few)
+def test_of_a_plain_venue_with_a_wallet_that_a_mark_converts(
+    held: dict[str, tuple[int, int]], euros: int, before: dict[str, int], after: dict[str, int], units: int
+) -> None:
+    positions = {market: [format_e18(size), format_e18(entry)] for market, (size, entry) in held.items()}
+
+    def holding(dollars: int) -> Any:  # noqa: ANN401
+        wallets = {"USD": format_e18(dollars), "EUR": format_e18(euros)}
+        record = {"kind": "whole", "time_ms": 1, "wallets": wallets, "positions": positions, "orders": {}}
+        return DESK.venue.fold(None, Own((0, -1), json.dumps(record).encode()), DeploymentWatermark())
+
+    at_the_border(DESK.venue, holding, Marks(before), Marks(after), units)
 
 
 @_bounded

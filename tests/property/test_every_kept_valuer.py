@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tidemark_desk import PACKAGE as DESK
 from tidemark_options import PACKAGE as INVERSE
 from tidemark_paper import PACKAGE as PAPER
 
@@ -242,6 +243,27 @@ def _paper_records(draw: st.DrawFn) -> bytes:
 @given(steps_of(_paper_records(), ["BTC", "ETH"]))
 def test_of_an_account_of_a_plain_venue(steps: list[Step]) -> None:
     check(PAPER.venue, {}, steps)
+
+
+@st.composite
+def _desk_records(draw: st.DrawFn) -> bytes:
+    at = {"time_ms": draw(st.integers(1, 9))}
+    held = st.tuples(st.sampled_from(["-0.5", "2"]), st.sampled_from(["1", "60000"])).map(list)
+    euros = draw(st.sampled_from(["0", "-3", "1000"]))
+    positions = draw(st.dictionaries(st.sampled_from(["BTC", "ETH"]), held))
+    whole = {"kind": "whole", "wallets": {"USD": "5", "EUR": euros}, "positions": positions, "orders": {}, **at}
+    choices: list[dict[str, Any]] = [
+        {"kind": "wallet", "currency": "EUR", "amount": euros, **at},
+        *[whole] * 5,
+        {"kind": "broken"},
+    ]
+    return json.dumps(draw(st.sampled_from(choices))).encode()
+
+
+@_bounded
+@given(steps_of(_desk_records(), ["BTC", "ETH", "EURUSD"]))
+def test_of_an_account_of_a_plain_venue_that_overrides_its_values(steps: list[Step]) -> None:
+    check(DESK.venue, {}, steps)
 
 
 @st.composite

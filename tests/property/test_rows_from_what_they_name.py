@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pytest
+from tidemark_desk import PACKAGE as DESK
 from tidemark_options import PACKAGE as INVERSE
 from tidemark_paper import PACKAGE as PAPER
 
@@ -317,6 +318,18 @@ def _paper() -> Shape:
     return Shape(EngineDeployment(venue, None, sources, settings="0c"), (), record, markets, {})
 
 
+def _desk() -> Shape:
+    def record(draws: Random, _offset: int) -> tuple[bytes, bytes]:
+        held = {market: [draws.choice(("-2", "3")), "100"] for market in draws.sample(["BTC", "ETH", "SOL"], 2)}
+        wallets = {"USD": draws.choice(("20", "1000")), "EUR": draws.choice(("0", "-5", "70"))}
+        said = {"kind": "whole", "time_ms": 1, "wallets": wallets, "positions": held, "orders": {}}
+        return _keyed(draws), json.dumps(draws.choice((said, said, said, {}))).encode()
+
+    venue: Any = GuardedVenue(DESK.venue, _expect_sound)
+    markets = {"BTC": (90.0, 110.0), "ETH": (90.0, 110.0), "EURUSD": (0.9, 1.1)}
+    return Shape(EngineDeployment(venue, None, sources, settings="0e"), (), record, markets, {})
+
+
 def _inverse() -> Shape:
     def record(draws: Random, _offset: int) -> tuple[bytes, bytes]:
         markets = draws.sample(["BTC", "ETH", "SOL"], 2)
@@ -337,7 +350,14 @@ def _expect_sound(kind: str, hook: str, error: Exception) -> None:
     raise AssertionError(msg) from error
 
 
-SHAPES = {"symmio": _symmio, "ledger": _ledger, "flash": _flash, "paper": _paper, "options": _inverse}
+SHAPES = {
+    "symmio": _symmio,
+    "ledger": _ledger,
+    "flash": _flash,
+    "paper": _paper,
+    "desk": _desk,
+    "options": _inverse,
+}
 
 
 @pytest.fixture(scope="module", params=SHAPES)

@@ -22,7 +22,7 @@ from tests.support.installing import announced
 from tests.support.pipeline import WorkerProcess, free_port, producer
 from tests.support.records import create_all
 from tests.support.server import answers, api_process
-from tests.support.venues import PACKAGES, environment
+from tests.support.venues import EXAMPLES, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +43,7 @@ KILLED_AFTER = (1, 500, 1_200)
 
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
-    return environment(tmp_path / "environment", PACKAGES / "options", PACKAGES / "plaintext")
+    return environment(tmp_path / "environment", EXAMPLES / "options", EXAMPLES / "plaintext")
 
 
 @pytest.fixture(autouse=True)

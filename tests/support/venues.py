@@ -9,7 +9,6 @@ import venv
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PACKAGES = Path(__file__).parents[1] / "venues"
 
 
 def environment(directory: Path, *packages: Path) -> Path:

@@ -111,6 +111,13 @@ async def test_a_record_of_an_account_that_nobody_could_ask_for_is_refused(key: 
     assert (1, set()) == (len(rows.refused), rows.written)
 
 
+@pytest.mark.parametrize("account", ["Ann/7", "Ann:7", "", "*"])
+async def test_a_dead_letter_says_of_what_an_id_is_made(account: str) -> None:
+    (refused,) = (await handled(f"game:{account}".encode())).refused
+
+    assert f"of 1 to 64 letters, digits, '.', '_' or '-', found {account!r}" in refused
+
+
 @pytest.mark.parametrize(
     ("bad", "cause"),
     [

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from streams.ingest.outlet import Outlet
 
-FLAT = ("tidemark.prices", "flat", "tidemark_plaintext.flat_prices:PRICES")
+FILE = ("tidemark.prices", "price-file", "tidemark_plaintext.price_file:PRICES")
 AT_MS = 1_745_970_800_000
 
 
@@ -62,13 +62,13 @@ def test_a_section_is_read_by_its_kind_and_one_without_a_kind_is_binances(
         ("kind = 'bitfinex'", "sources.a: expected some of tickers or derivatives, found neither"),
         ("kind = 'bitfinex'\ntickers = ['BTCUSD']", r"sources\.a\.tickers\.0"),
         ("book_symbol = ['X']", r"sources\.a\.book_symbol: .*did you mean book_symbols\?"),
-        ("kind = 'flat'\nprizes = {X = '1'}", r"sources\.a\.prizes: .*did you mean prices\?"),
+        ("kind = 'price-file'\nfill = 'x'", r"sources\.a\.fill: .*did you mean file\?"),
     ],
 )
 def test_a_wrong_section_is_refused_with_the_keys_of_its_kind(
     text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with announced(tmp_path / "site", monkeypatch, FLAT), pytest.raises(BadSettings, match=said):
+    with announced(tmp_path / "site", monkeypatch, FILE), pytest.raises(BadSettings, match=said):
         read(tmp_path, monkeypatch, f"[sources.a]\n{text}\n")
 
 
@@ -84,8 +84,10 @@ async def test_a_kind_that_is_not_installed_stops_nobody_but_who_would_follow_it
 
 
 async def test_the_source_of_a_package_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with announced(tmp_path / "site", monkeypatch, FLAT):
-        text = "[sources.a]\nkind = 'flat'\nevery_s = 0.01\nmax_late_ms = 700\nprices = {BTCUSDT = '58123.4'}\n"
+    with announced(tmp_path / "site", monkeypatch, FILE):
+        file = tmp_path / "prices.json"
+        file.write_text('{"BTCUSDT": "58123.4"}')
+        text = f"[sources.a]\nkind = 'price-file'\nevery_s = 0.01\nmax_late_ms = 700\nfile = '{file}'\n"
         sources = read(tmp_path, monkeypatch, text)
         kept, settings = Kept(), Settings(kafka="nowhere:1", data_dir=Path("unused"), sources=sources)
         none = cast("aiohttp.ClientSession", None)
@@ -94,7 +96,13 @@ async def test_the_source_of_a_package_is_followed(tmp_path: Path, monkeypatch: 
         following = asyncio.create_task(follower.run())
         async with asyncio.timeout(10):
             ticks = [await kept.ticks.get(), await kept.ticks.get()]
+            written = tmp_path / "written.json"
+            written.write_text('{"BTCUSDT": "58124"}')
+            written.rename(file)
+            moved = ticks[-1]
+            while moved.mark != "58124":
+                moved = await kept.ticks.get()
         following.cancel()
 
     assert [("a", "BTCUSDT", "58123.4", 700)] * 2 == [(t.source, t.symbol, t.mark, t.max_late_ms) for t in ticks]
-    assert follower.heard_ms == ticks[-1].received_ms
+    assert follower.heard_ms == moved.received_ms

@@ -33,6 +33,7 @@ from tidemark.venue import (
     ValuedWhole,
     VenuePackage,
     decode_order,
+    distance_bps,
     divide_toward_zero,
     parse_e18,
 )
@@ -213,6 +214,7 @@ class Inverse:
         return {"order_margin": body["order_margin"]}
 
     def valuer(self, held: Account, term: int) -> ValuedWhole:
+        """One that keeps nothing: each valuation works out everything."""
         return ValuedWhole(self, held, term)
 
     def value(self, held: Account, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
@@ -233,7 +235,7 @@ class Inverse:
             "equity": str(_coins_e18(state) + upnl),
             "available_balance": str(available),
             "liquidatable": available < 0,
-            "distance_bps": available * _BPS // notional if notional else None,
+            "distance_bps": distance_bps(available, notional),
         }
         body = {
             "account_order": [term, held.version],
@@ -243,7 +245,12 @@ class Inverse:
             "unpriced": 0 if status else values.count(None),
             **(shown if is_complete else dict.fromkeys(shown)),
             "as_of_ms": min((mark.event_ms for mark in used), default=state.time_ms),
-            "positions": [_body(*one) for one in zip(contracts, marks, values, strict=True)],
+            "positions": [
+                {**_body(*one), "liquidation_price": _liquidation_price(state, one[0][1], one[1], available)}
+                if is_complete
+                else _body(*one)
+                for one in zip(contracts, marks, values, strict=True)
+            ],
             "owner": None,
             "last_complete": None,
             "order_margin": str(_order_margin_e18(state)),
@@ -280,6 +287,18 @@ def _value(contract: Contract, mark: UsedMark | None) -> tuple[int, int] | None:
     # 1 / entry - 1 / mark over one denominator, so that it is truncated once.
     upnl = divide_toward_zero(size_e18 * E18 * (mark.mark_e18 - entry_e18), entry_e18 * mark.mark_e18)
     return upnl, abs(size_e18) * E18 // mark.mark_e18
+
+
+def _liquidation_price(state: Whole, contract: Contract, mark: UsedMark | None, available_e18: int) -> str | None:
+    """The mark of a position's market at which nothing is left of the account, all others as they are.
+
+    With the net size s and what is left a at the mark m, that is m' where a + s / m - s / m' = 0.
+    """
+    size_e18 = sum(one.size_e18 for one in state.positions.values() if one.market == contract.market)
+    if mark is None or not size_e18:
+        return None
+    coins_e36 = size_e18 * E18 + available_e18 * mark.mark_e18
+    return str(size_e18 * E18 * mark.mark_e18 // coins_e36) if size_e18 * coins_e36 > 0 else None
 
 
 def _body(named: tuple[str, Contract], mark: UsedMark | None, value: tuple[int, int] | None) -> dict[str, Any]:
