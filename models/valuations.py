@@ -49,6 +49,9 @@ SUSPECT = "suspect"
 UNSUPPORTED = "unsupported"
 NO_ACCOUNT = "nobody"
 
+NOWHERE = (-1, -1)
+"""The position of an account of which it cannot be read what was folded into it."""
+
 LIQUIDATABLE_HEDGERS = "liquidatable_hedgers"
 
 _BPS = 10_000
@@ -125,7 +128,7 @@ def unknown_figures(account_order: tuple[int, int], position: tuple[int, int], a
 
     Args:
         account_order: Term and version of its row.
-        position: The log offset of the last record folded, (-1, -1) where that cannot be read either.
+        position: The log offset of the last record folded, ``NOWHERE`` where that cannot be read either.
         as_of_ms: As of when they were known last, Unix ms.
     """
     return {

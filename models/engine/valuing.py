@@ -21,7 +21,7 @@ from models.errors import BadRow, NoAnswer
 from models.ids import split_key
 from models.money import E18
 from models.provenance import Provenances, says_the_same
-from models.valuations import UNPRICED, as_of_row, unknown_figures, with_last_complete_of_row
+from models.valuations import NOWHERE, UNPRICED, as_of_row, unknown_figures, with_last_complete_of_row
 from models.venue import Valued
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ T = TypeVar("T")
 # What is held takes some 2 kB, so that those kept for an account's next valuation are 4 MB a partition.
 _HELD_KEPT = 2_000
 _UNEXPOSED = Exposure({}, 0.0, 0.0)
-_NOWHERE = (-1, -1)
 _NO_ORDER = bytes(ORDER_BYTES)
 
 
@@ -352,7 +351,7 @@ class Valuing:
             self._note(key, error)
             self._held.drop(key)
         order = decode_order(self._rows.read(ACCOUNTS, key) or _NO_ORDER)
-        position = _NOWHERE if held is None else held.applied
+        position = NOWHERE if held is None else held.applied
         row = self._rows.read(VALUATIONS, key)
         as_of_ms = None if row is None else self._said_by(key, row, as_of_row)
         if as_of_ms is None:

@@ -20,7 +20,7 @@ from models.errors import BadRecord, BadRow
 from models.ids import split_key
 from models.provenance import MADE_FROM, NOT_OF_INPUTS, named_marks
 from models.row_keys import expect_key
-from models.valuations import SUSPECT, UNSUPPORTED
+from models.valuations import NOWHERE, SUSPECT, UNSUPPORTED
 from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.replay.account_at import fold_references
 from streams.replay.bounded_log import Place, Span
@@ -257,7 +257,11 @@ class _Comparing:
         """
         for keys in self._waiting.values():
             for key in keys:
-                self._no_such_position(key, None)
+                body = self._rows[key]
+                if body["status"] == SUSPECT and body["position"] == list(NOWHERE):
+                    self._only_suspect_there(key)
+                else:
+                    self._no_such_position(key, None)
         await self._bounds.check(log, place, self.fold, due_ms=due_ms, on_record=self._on_record)
 
     def _compare(self, key: bytes, body: dict[str, Any]) -> None:
@@ -273,6 +277,9 @@ class _Comparing:
             self._cannot_value(key, body, named.missing, error)
             return
         made_again = orjson.loads(orjson.dumps(again))
+        if body["status"] == SUSPECT != made_again["status"]:
+            self._only_suspect_there(key)
+            return
         names = [name for name in {**body, **made_again} if name not in NOT_OF_INPUTS]
         differing = [name for name in names if body.get(name) != made_again.get(name)]
         for name in differing:
@@ -297,6 +304,11 @@ class _Comparing:
             self._report.not_comparable["of an account of which its venue can make nothing"] += 1
         else:
             self._report.differs(key, UNREADABLE, body["status"], str(error))
+
+    def _only_suspect_there(self, key: bytes) -> None:
+        """The worker shows no figures of an account that the log says whole, so none can be wrong, or too old."""
+        self._report.not_comparable["of an account that is suspect since its worker could not read something"] += 1
+        self._bounds.forget(key)
 
     def _no_such_position(self, key: bytes, applied: LogOffset | None) -> None:
         self._report.differs(key, "position", self._rows[key]["position"], applied)

@@ -42,6 +42,11 @@ class Desk:
         self.now_ms = START_MS
         self._next: dict[Place, int] = {}
 
+    def restart(self) -> Desk:
+        """Have a new worker read the rows."""
+        self.engine = Engine(engine_deployments(self.settings.deployments), self.engine.tables)
+        return self
+
     def write(self, topic: str, key: bytes, value: bytes) -> LogRecord:
         self.now_ms += 1_000
         place = Place(topic_name(self.settings, topic), partition_of(key, PARTITIONS))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import pytest
+
+from models.errors import BadRow
 from models.explaining import Term
-from models.ledger.ledger_venue import LEDGER_SETTINGS
+from models.ledger.ledger_venue import LEDGER_SETTINGS, Ledger
 from models.provenance import MADE_FROM
 from streams.replay.account_at import At, value_account_at
 from streams.replay.accounts_at import fold_accounts_at, raw_vector
@@ -68,6 +71,31 @@ async def test_a_row_whose_reference_was_compacted_away_is_not_comparable() -> N
 
     assert [] == report.differences
     assert ["a reference was said again since, and compacted away"] == list(report.not_comparable)
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+async def test_rows_of_accounts_that_missed_records_say_no_figures_and_are_no_difference(
+    monkeypatch: pytest.MonkeyPatch, *, is_back: bool
+) -> None:
+    def cannot(_self: object, row: bytes) -> NoReturn:
+        msg = f"a column of a later version in {row[:20]!r}"
+        raise BadRow(msg)
+
+    world = desk()
+    with monkeypatch.context() as patch:
+        for hook in ("read", "read_held"):
+            patch.setattr(Ledger, hook, cannot)
+        world.restart().say(ANN, record("wallet_set", 4, wallet=wallet("70", "USTF0")))
+        if not is_back:
+            world.engine.value(world.now_ms)
+    if is_back:
+        world.restart().say(ANN, record("wallet_set", 5, wallet=wallet("80", "USTF0"))).tick(PERP, "90")
+
+    report = await check(world)
+
+    why = "of an account that is suspect since its worker could not read something"
+    # Where the version is not back, Bob missed nothing, and his row cannot be read either.
+    assert ([], {why: 1 if is_back else 2}) == (report.differences, dict(report.not_comparable))
 
 
 async def test_what_a_reference_said_may_be_gone_is_said() -> None:
