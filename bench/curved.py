@@ -63,7 +63,7 @@ def _venue(kind: str) -> Any:  # noqa: ANN401 - the package is not installed, on
     return GuardedVenue(Told(), _expect_sound) if kind == GUARDED else Told()
 
 
-def _expect_sound(kind: str, hook: str, error: Exception) -> None:
+def _expect_sound(kind: str, hook: str, error: BaseException) -> None:
     msg = f"expected that the venue {kind} is sound, found a fault of {hook}"
     raise AssertionError(msg) from error
 

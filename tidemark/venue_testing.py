@@ -176,7 +176,7 @@ def _moved(market: int | str, made_at: Inputs, moved_to: Inputs, *, is_bounded: 
     return after.mark_e18
 
 
-def _raise(_kind: str, _hook: str, error: Exception) -> Never:
+def _raise(_kind: str, _hook: str, error: BaseException) -> Never:
     raise error
 
 

@@ -345,7 +345,7 @@ def _inverse() -> Shape:
     return Shape(EngineDeployment(venue, None, sources, settings="0d"), (), record, markets, {})
 
 
-def _expect_sound(kind: str, hook: str, error: Exception) -> None:
+def _expect_sound(kind: str, hook: str, error: BaseException) -> None:
     msg = f"expected that the venue {kind} is sound, found a fault of {hook}"
     raise AssertionError(msg) from error
 

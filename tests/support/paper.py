@@ -14,7 +14,7 @@ from models.plain_venue import Own
 from models.prices import MarkTick
 
 if TYPE_CHECKING:
-    from models.engine.in_memory import MemoryTables
+    from models.engine.tables import MemoryTables
 
 ANN = "game:Ann-7"
 

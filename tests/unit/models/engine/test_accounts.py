@@ -209,7 +209,9 @@ def test_records_that_follow_while_a_step_is_being_written_are_folded_into_the_n
     world.apply(KEY, transaction(1, allocate(E18)))
     first = world.accounts.take()
     world.tables.take(first)
-    assert 1 == world.accounts.written(KEY).version
+    written = world.accounts.written(KEY)
+    assert written is not None
+    assert 1 == written.version
     world.fold(KEY, transaction(2, allocate(E18)))
 
     assert (2, 2 * E18) == (world.row().version, world.row().state.balances.allocated)
