@@ -90,7 +90,7 @@ def test_the_objective_of_freshness_counts_the_parts_without_which_figures_are_o
     (rule,) = [one for one in RULES if one.get("record") == "tidemark:stale:any"]
     parts = ("broker", "worker:0", "chain:main", "prices:venue", "funder:main", "history:served")
     stale = {name: Part(name, State.STALE, "its newest heartbeat", 7_000, 6_000) for name in parts}
-    makes_old = {part.name for part in Seen(0, stale, {"main": frozenset({1})}).stale}
+    makes_old = {part.name for part in Seen(0, stale, {"main": frozenset({1})}, frozenset(), {}).stale}
     (passed_over,) = re.findall(r'part!~"([^"]+)"', rule["expr"])
 
     # Prometheus matches whole labels.
