@@ -71,8 +71,7 @@ def _seen_ms(transition: Mapping[str, Any]) -> int:
 
     Rows of before do not say it.
     """
-    made = transition.get(MADE_FROM)
-    return int(transition["as_of_ms"] if made is None else made["at_ms"])
+    return int(transition.get(MADE_FROM, {}).get("at_ms", transition["as_of_ms"]))
 
 
 def _transition(transition: Mapping[str, Any]) -> View:
@@ -80,7 +79,8 @@ def _transition(transition: Mapping[str, Any]) -> View:
         "id": transition["id"],
         "kind": transition["kind"],
         "status": transition["status"],
-        **_instant("as_of", transition["as_of_ms"]),
+        # Of an account whose first record could not be read nothing is known as of any instant.
+        **_instant("as_of", transition["as_of_ms"] or _seen_ms(transition)),
         **{name: transition[name] for name in _AS_THEY_ARE if name in transition},
         **{name: show_e18(transition[name]) for name in _MONEY if transition[name] is not None},
     }

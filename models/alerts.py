@@ -260,8 +260,7 @@ def _changes(before: Standing, after: Standing) -> Iterator[tuple[str, Body]]:
 
 def _seen_in(valuation: Mapping[str, Any], made: Mapping[str, Any]) -> Body:
     return {
-        # Of an account whose first record could not be read nothing is known as of any instant.
-        "as_of_ms": valuation["as_of_ms"] or made["at_ms"],
+        "as_of_ms": valuation["as_of_ms"],
         **{name: valuation[name] for name in _FIGURES if name in valuation},
         MADE_FROM: with_inputs(made, valuation),
     }

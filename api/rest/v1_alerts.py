@@ -39,11 +39,16 @@ _ON = flag("on")
 _TAGS = {(kind, is_on): (kind, is_on) for kind in _ALARM_OF for is_on in (True, False)}
 
 
+class _Made(msgspec.Struct, gc=False, frozen=True):
+    at_ms: int = 0
+
+
 class _Transition(msgspec.Struct, gc=False):
     id: str
     kind: str
     as_of_ms: int
     hedger: str = ""
+    made_from: _Made = _Made()
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -105,7 +110,7 @@ def _events(key: bytes, row: bytes) -> Iterator[Event]:
             # While an alarm is on, its newest transition is the one that turned it on.
             is_on = alarm in on
             on.discard(alarm)
-            yield -one.as_of_ms, key, -_count(one.id), _TAGS[one.kind, is_on]
+            yield -(one.as_of_ms or one.made_from.at_ms), key, -_count(one.id), _TAGS[one.kind, is_on]
     except (*NOT_DECODED, ValueError) as error:
         raise no_row(row, ALERTS, error) from error
 

@@ -274,4 +274,4 @@ def test_an_alarm_is_on_since_it_was_seen_and_of_rows_of_before_since_their_olde
 def test_of_an_account_of_which_nothing_was_ever_known_a_transition_is_as_of_when_it_was_seen() -> None:
     body = with_transitions(KEY, None, UNKNOWN, {**SUSPECT_BODY, "as_of_ms": 0}, {**MADE, "at_ms": 60_000})
 
-    assert [60_000] == [one["as_of_ms"] for one in body["transitions"]]
+    assert ["60000000000"] == [one["as_of_ns"] for one in alerts_view("main:0xa", body)["transitions"]]
