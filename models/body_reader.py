@@ -89,17 +89,19 @@ def _as_read(kind: Any) -> Any:  # noqa: ANN401 - any type
     """The type without what is only published: patterns, bounds, and that there are no other columns."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = get_type_hints(kind)
-        fields = [
-            (
-                one.name,
-                _as_read(hints[one.name]),
-                msgspec.field(default=one.default, default_factory=one.default_factory),
-            )
-            for one in msgspec.structs.fields(kind)
-        ]
+        fields = [(one.name, _as_read(hints[one.name]), *_default(one)) for one in msgspec.structs.fields(kind)]
         return msgspec.defstruct(kind.__name__, fields, kw_only=True)
     parts = [_as_read(one) for one in get_args(kind)]
     origin = get_origin(kind)
     if origin is None:
         return kind
     return reduce(or_, parts) if origin in {Union, UnionType} else origin[tuple(parts)]
+
+
+def _default(column: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
+    """What stands for a column that a row lacks, as ``defstruct`` takes it; nothing where no row may lack it."""
+    if column.required:
+        return ()
+    if column.default_factory is msgspec.NODEFAULT:
+        return (column.default,)
+    return (msgspec.field(default_factory=column.default_factory),)
