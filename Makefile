@@ -10,8 +10,9 @@ CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
 # Tests run three at a time, with a broker each: they wait for a third of their time, and two of them would leave a quarter
 # of two cores unused. Files come in the order of their names, not those with the most tests first: whole stacks at the
 # beginning, and at the end small tests, with which all cores are busy to the last. Tests that kill processes or count
-# delays run apart from all others, whose work comes in bursts; few and long, they are shared out one by one.
-THREE := --durations=25 -n 3 --max-worker-restart=2
+# delays run apart from all others, whose work comes in bursts, and two at a time, for each has a whole stack under load;
+# few and long, they are shared out one by one.
+EACH := --durations=25 --max-worker-restart=2
 APART := tests/acceptance tests/recovery
 
 # Where the machine says that no bytecode is kept, each of the thousands of processes that tests start would compile all
@@ -39,8 +40,8 @@ test: $(DEV) $(JARS) $(WEBJARS) $(CLASSES) ## Set up whatever is missing, then r
 	@sh .ci/browser
 ifeq ($(strip $(ARGS)),)
 	@failed=0; \
-	$(BIN)/python -m pytest $(THREE) --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(APART)) || failed=1; \
-	$(BIN)/python -m pytest $(THREE) --dist worksteal $(APART) || failed=1; \
+	$(BIN)/python -m pytest $(EACH) -n 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(APART)) || failed=1; \
+	$(BIN)/python -m pytest $(EACH) -n 2 --dist worksteal $(APART) || failed=1; \
 	exit $$failed
 else
 	$(BIN)/python -m pytest $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, NamedTuple, assert_never, cast
+from typing import TYPE_CHECKING, Generic, NamedTuple, assert_never
 
 from models.account_events import Final, Progress, RolledBack, Supported, Unsupported
 from models.bookings import NO_BLOCK
@@ -123,7 +123,7 @@ class Accounts(Generic[A, H, R_contra]):
         """
         deployment, _ = split_key(key)
         try:
-            held = cast("H", read_held(self._venue, row))
+            held = read_held(self._venue, row)
         except BadRow:
             self._unread[deployment].add(key)
             raise
@@ -160,7 +160,7 @@ class Accounts(Generic[A, H, R_contra]):
         if value is None:
             return None
         try:
-            row = cast("A", read_account(self._venue, value))
+            row = read_account(self._venue, value)
         except BadRow as error:
             raise BadRecord(str(error)) from error
         self._recent.put(key, row)

@@ -20,7 +20,7 @@ from models.row_bodies import MISSED_BEGINS, MissedBody, MissedRecords
 
 if TYPE_CHECKING:
     from models.chain_records import LogOffset
-    from models.venue import Account, Held, Venue
+    from models.venue import A, H, Venue
 
 # As much as is kept of why the row could not be read, which may quote it.
 _CAUSE_CHARACTERS_MAX = 300
@@ -76,7 +76,7 @@ def unread_account(row: bytes) -> UnreadAccount | None:
         return None
 
 
-def read_account(venue: Venue[Any, Any, Any], row: bytes) -> Any:  # noqa: ANN401 - it is the venue's own
+def read_account(venue: Venue[A, Any, Any], row: bytes) -> A:
     """Read an account out of a row of ``accounts``: suspect, where it missed records.
 
     Args:
@@ -90,11 +90,10 @@ def read_account(venue: Venue[Any, Any, Any], row: bytes) -> Any:  # noqa: ANN40
     return venue.read(row) if found is None else _doubted(venue, row, found)
 
 
-def read_held(venue: Venue[Any, Any, Any], row: bytes) -> Held:
+def read_held(venue: Venue[Any, H, Any], row: bytes) -> H:
     """Read what a valuation needs out of a row of ``accounts``; arguments and errors are those of ``read_account``."""
     found = _missed(row)
-    held: Held = venue.read_held(row) if found is None else venue.held(_doubted(venue, row, found))
-    return held
+    return venue.read_held(row) if found is None else venue.held(_doubted(venue, row, found))
 
 
 def _missed(row: bytes) -> MissedBody | None:
@@ -107,14 +106,14 @@ def _missed(row: bytes) -> MissedBody | None:
         raise BadRow(msg) from error
 
 
-def _doubted(venue: Venue[Any, Any, Any], row: bytes, found: MissedBody) -> Account:
+def _doubted(venue: Venue[A, Any, Any], row: bytes, found: MissedBody) -> A:
     term, version = decode_order(row)
     body, (first, last, cause) = bytes(found.row), msgspec.structs.astuple(found.missed)
     # To be suspect is the newest change of the account, which has the row's version.
-    before: Account = venue.read(join_row(term, version - 1, body))
+    before = venue.read(join_row(term, version - 1, body))
     said = f"records were not folded from offset {first[0]} on, as the account's row could not be read: {cause}"
     try:
-        after: Account = venue.doubt(before, last, said)
+        after = venue.doubt(before, last, said)
     except BadRecord as error:
         raise BadRow(str(error)) from error
     # What was folded before its row could not be read, and was delivered again meanwhile, was not missed.

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from models.chain_records import encode_chain_record
+from models.engine.missed_records import read_account
 from models.engine.tables import ACCOUNTS, WATERMARKS
 from models.errors import TidemarkError
 from models.ids import split_key
-from models.symmio.account import back_to, decode_account
+from models.symmio.account import back_to
 from models.symmio.fold import BadFold
 from models.symmio.state import state_of_checkpoint
 from models.symmio.topics import CHAIN_BLOCKS
+from models.symmio.venue import SYMMIO
 from models.watermarks import decode_watermark
 from streams.audit.comparison import Difference, differences
 from streams.ingest.outlet import opened_outlet
@@ -192,7 +194,7 @@ async def _accounts(settings: Settings, name: str, clock: Clock) -> dict[str, Ac
     for key, value in (await _rows(settings, ACCOUNTS, clock)).items():
         deployment, address = split_key(key)
         if deployment == name:
-            accounts[address] = decode_account(value)
+            accounts[address] = read_account(SYMMIO, value)
     return accounts
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from models.codec import decode_order
+from models.engine.missed_records import read_held
 from models.engine.stored_rows import readable
 from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, WATERMARKS
 from models.ids import account_key, market_key, split_key
@@ -19,8 +19,8 @@ from models.symmio.epoch_prices import Unpriced, choose_at
 from models.symmio.funding import funding_rates
 from models.symmio.funding_plan import next_window, refusal_of, window_at, window_of
 from models.symmio.funding_records import Epoch, FrozenMarket, TickRef
-from models.symmio.holding import decode_holding
 from models.symmio.markets import decode_market
+from models.symmio.venue import SYMMIO
 from models.watermarks import decode_watermark
 from streams.funder.epoch_moves import moves_since
 from streams.funder.epoch_ticks import EpochTicks, Instant
@@ -165,7 +165,7 @@ class Tables:
         for key, row in self._accounts.rows.items():
             if not key.startswith(prefix):
                 continue
-            holding = _readable(ACCOUNTS, key, row, partial(decode_holding, version=decode_order(row)[1]))
+            holding = _readable(ACCOUNTS, key, row, partial(read_held, SYMMIO))
             if holding is None:
                 continue
             ours = [position for position in holding.positions if position.party_b == party_b]

@@ -100,7 +100,8 @@ def test_an_account_that_missed_a_record_is_suspect_as_soon_as_its_row_can_be_re
     assert UNKNOWN == world.figures()
     world.say(cash("1110"))
     assert UNKNOWN == world.figures()
-    account = read_account(LaterPaper(), world.row())
+    later: Any = LaterPaper()
+    account = read_account(later, world.row())
     cause = "records were not folded from offset 2 on, as the account's row could not be read: "
     assert cause + "expected schema 1 of paper, found 2 of paper" == account.suspect[0]
     world.say(snapshot("1110"))

@@ -7,15 +7,19 @@ from typing import NamedTuple, NoReturn
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from models.codec import encode_row
+from models.account_events import Transaction
+from models.codec import encode_row, join_row
+from models.engine.missed_records import UnreadAccount
 from models.ids import account_key, mark_key, market_key
 from models.instruments import FundingTerms, FundingTermsFact, Instrument, encode_fact, encode_instrument
 from models.money import E18
 from models.prices import MarkTick, encode_tick
+from models.symmio.account import advance
 from models.symmio.epoch_prices import Unpriced
 from models.symmio.funding_plan import LATE_S, When, Window
 from models.symmio.funding_records import FrozenMarket, TickRef
 from models.symmio.markets import Market, encode_market
+from models.symmio.venue import SYMMIO
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.funder import epoch_ticks
 from streams.funder.funding_inputs import Tables
@@ -25,6 +29,7 @@ from streams.kafka.partitions import partition_of
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS
 from streams.settings import Settings
 from tests.support.clocks import WallClock
+from tests.support.symmio import ALICE, HEDGER, allocate, fee_out, log, send_quote
 
 EPOCH_S, WINDOW_S, PAYS_S = 14_400, 420, 1_744_070_400
 WINDOW = Window(EPOCH_S, PAYS_S, PAYS_S, PAYS_S + WINDOW_S)
@@ -268,6 +273,22 @@ async def test_a_broker_that_does_not_hand_out_the_accounts_ends_the_pass_and_no
     monkeypatch.setattr(Feed, "read_until_now", fails)
     with pytest.raises(NotRead, match="the accounts that were folded by 0, found"):
         await tables().known_until_s()
+
+
+def test_positions_of_an_account_that_missed_records_are_those_of_its_last_good_row() -> None:
+    made = tables()
+    opened = [
+        log("LockQuote", HEDGER, 1),
+        log("OpenPosition", 1, ALICE, HEDGER, 10 * E18, 100 * E18),
+    ]
+    account = None
+    for offset, logs in enumerate(((allocate(1_000 * E18),), (fee_out(0), send_quote(1)), opened)):
+        account = advance(account, Transaction((offset, 0), offset, 1_000 + offset, f"0x{offset:02x}", tuple(logs)))
+    assert account is not None
+    missed = UnreadAccount(account.version, SYMMIO.write(account), None).missing((7, 0), "a later version's")
+    made._accounts._rows[account_key("main", ALICE)] = join_row(1, missed.version, missed.encode())
+
+    assert [1] == [one.quote_id for one in made.positions(HEDGER)[ALICE]]
 
 
 def test_nothing_is_charged_by_a_row_that_cannot_be_read() -> None:
