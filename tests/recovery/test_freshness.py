@@ -113,8 +113,10 @@ async def _an_account(session: aiohttp.ClientSession) -> str:
     found: list[str] = []
 
     async def is_there() -> bool:
-        code, page = await _get(session, "/v1/accounts?status=valued&limit=1")
-        found[:] = [one["account"] for one in page.get("items", ()) if one["open_positions"]]
+        code, page = await _get(session, "/v1/accounts?status=valued&limit=100")
+        # One with many positions does not close them all while this test goes on.
+        with_most = sorted(page.get("items", ()), key=lambda one: one["open_positions"], reverse=True)
+        found[:] = [one["account"] for one in with_most if one["open_positions"]]
         return code == 200 and bool(found) and await _is_fresh(session, found[0])
 
     await eventually(is_there, 40)
@@ -169,9 +171,11 @@ async def _expect_stale(
     assert "stale: no word of" in await _top(running.url)
     # What is pushed may be some ms later than what is asked for.
     await eventually(lambda: cause in watcher.account.get("stale_because", ()), NOTICED_S)
-    assert watcher.account["stale"] > 0
+    # The chain goes on while parts are stopped, and on a slow machine for long: the account may have closed all it had.
+    priced = watcher.account["open_positions"] - watcher.account["unpriced"]
+    assert (watcher.account["stale"] > 0) == (priced > 0)
     if cause != "prices":
-        assert watcher.account["stale"] == watcher.account["open_positions"] - watcher.account["unpriced"]
+        assert watcher.account["stale"] == priced
     seen = len(watcher.timestamps)
     await eventually(lambda: len(watcher.timestamps) > seen)
     # Within a second of rounding.
