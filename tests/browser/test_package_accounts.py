@@ -168,7 +168,7 @@ async def test_a_deployment_whose_venue_is_not_installed_has_unknown_totals_and_
             await expect(page.locator(".figure")).to_have_text("unknown")
         async with opened(chromium, site, f"/#/accounts/{ANN}") as page:
             await expect(page.get_by_text("venue not installed")).to_be_visible()
-            await expect(page.locator(".figure")).to_have_attribute("data-exact", "1499.9999999999999999995")
+            await expect(page.locator(".figure")).to_have_attribute("data-exact", "1499.999999999999999999")
 
 
 async def test_a_deployment_of_theirs_has_its_totals(chromium: Browser) -> None:
