@@ -352,9 +352,9 @@ async def test_no_more_subscriptions_than_the_limit() -> None:
     keys = [f"main:0x{number:040x}" for number in range(1_025)]
     async with serving(tables()) as client, talking(client) as talk:
         await talk.ask("subscribe", channel="valuations", keys=keys)
-        refused = await talk.message()
+        refused = await talk.next_of("error")
         await talk.ask("subscribe", channel="valuations", keys=keys[:-1])
-        ack = await talk.message()
+        ack = await talk.next_of("ack")
 
     assert "too_many_subscriptions" == refused["code"]
     assert 1_024 == len(ack["subs"])
