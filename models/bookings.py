@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 import msgspec
 from msgspec import Meta
 
+from models.bounded_columns import BoundedAmount, BoundedE18, BoundedId, Word  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.errors import BadRecord
 from models.plain_venue import TIME_MS_MAX
 
@@ -34,21 +35,11 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """A whole number that the files of history can compare with."""
 
 # Whoever reads bookings adds these up and stores them in files: what is beyond such bounds was booked by a fault. Text
-# has room in an answer however it is escaped; an amount has as many digits as core takes of a package's.
+# has room in an answer however it is escaped.
 _Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Block = Annotated[int, Meta(ge=NO_BLOCK, le=2**63 - 1, description="The block; -1 without blocks.")]
 _TimeMs = Annotated[int, Meta(ge=0, le=TIME_MS_MAX, description="Unix ms.")]
 _Number = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-_Amount = Annotated[
-    str,
-    Meta(pattern="^[0-9]+$", max_length=340, description="The decimal text of an integer >= 0, scaled by 1e18."),
-]
-_Signed = Annotated[
-    str,
-    Meta(pattern="^-?[0-9]+$", max_length=340, description="The decimal text of a signed integer, scaled by 1e18."),
-]
-_Word = Annotated[str, Meta(max_length=128)]
-_Id = Annotated[int | _Word, Meta(description="A number, or a text that is none.")]
 
 NAMES = (OPEN, CLOSE, LIQUIDATION, FUNDING, SETTLEMENT, FEE, REALISED, TRANSFER, BALANCE, CHECKPOINT, GAP)
 """Every name of a booking: of positions, of balances, and of what was said or is missing without an event."""
@@ -65,22 +56,22 @@ class Booking(msgspec.Struct, frozen=True, omit_defaults=True):
     is not the unit of the account's figures. ``rate`` is of a funding charge.
     """
 
-    name: _Word
+    name: Word
     cause: Annotated[str, Meta(max_length=50_000)]
     at: Annotated[str, Meta(max_length=1_000)] = ""
-    quote: _Id | None = None
-    market: _Id | None = None
-    side: _Word | None = None
-    quantity: _Amount | None = None
-    left: _Amount | None = None
-    price: _Amount | None = None
-    opened_price: _Amount | None = None
-    opened_price_after: _Amount | None = None
-    rate: _Signed | None = None
-    realised: _Signed | None = None
-    funding: _Signed | None = None
-    balance: _Signed | None = None
-    currency: _Word | None = None
+    quote: BoundedId | None = None
+    market: BoundedId | None = None
+    side: Word | None = None
+    quantity: BoundedAmount | None = None
+    left: BoundedAmount | None = None
+    price: BoundedAmount | None = None
+    opened_price: BoundedAmount | None = None
+    opened_price_after: BoundedAmount | None = None
+    rate: BoundedE18 | None = None
+    realised: BoundedE18 | None = None
+    funding: BoundedE18 | None = None
+    balance: BoundedE18 | None = None
+    currency: Word | None = None
 
 
 class Booked(msgspec.Struct, tag="booked", tag_field="kind", frozen=True, omit_defaults=True):

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from models.book_figures import Exposure, Shown
 from models.bookings import Booked, decode_booking_record, encode_booked
+from models.bounded_columns import DIGITS_MAX, BoundedAmount, BoundedE18, BoundedId, Word
 from models.codec import NUMBER_MAX, encode_body
 from models.errors import BadRecord
 from models.plain_venue import TIME_MS_MAX, WRITTEN_BYTES_MAX
@@ -28,31 +29,25 @@ if TYPE_CHECKING:
 # A row of so many bytes leaves room for its provenance in a record of a megabyte, which is what the broker takes.
 _VALUATION_BYTES_MAX = 900_000
 
-# Of as many digits as the largest float has at 1e18; core makes integers of them, and Python takes 4,300 digits.
-_Signed = Annotated[str, Meta(pattern="^-?[0-9]+$", max_length=340)]
-_Amount = Annotated[str, Meta(pattern="^[0-9]+$", max_length=340)]
-_Price = Annotated[str, Meta(pattern="^[0-9]*[1-9][0-9]*$", max_length=340)]
-# Both become parts of the keys of sums.
-_Id = int | Annotated[str, Meta(max_length=128)]
-_Party = Annotated[str, Meta(max_length=128)]
+_Price = Annotated[str, Meta(pattern="^[0-9]*[1-9][0-9]*$", max_length=DIGITS_MAX)]
 
 
 class _Position(msgspec.Struct):
     """What core reads of a position's columns."""
 
-    quote: _Id
-    symbol: _Id
+    quote: BoundedId
+    symbol: BoundedId
     side: Literal["long", "short"]
-    quantity: _Amount
-    opened_price: _Signed
+    quantity: BoundedAmount
+    opened_price: BoundedE18
     mark: _Price | None
     mark_key: str | None
     mark_offset: int | None
-    upnl: _Signed | None
-    notional: _Amount | None
+    upnl: BoundedE18 | None
+    notional: BoundedAmount | None
     stale: bool
-    party_b: _Party | UnsetType = UNSET
-    liquidation_price: _Signed | UnsetType | None = UNSET
+    party_b: Word | UnsetType = UNSET
+    liquidation_price: BoundedE18 | UnsetType | None = UNSET
 
 
 class _Conversion(msgspec.Struct):
@@ -71,18 +66,18 @@ class _Columns(msgspec.Struct):
     status: Literal["valued", "unpriced", "suspect", "unsupported", "nobody"]
     stale: int
     unpriced: int
-    upnl: _Signed | None
-    notional: _Amount | None
-    equity: _Signed | None
-    available_balance: _Signed | None
+    upnl: BoundedE18 | None
+    notional: BoundedAmount | None
+    equity: BoundedE18 | None
+    available_balance: BoundedE18 | None
     liquidatable: bool | None
     distance_bps: int | None
     as_of_ms: Annotated[int, msgspec.Meta(ge=0, le=TIME_MS_MAX)]
     positions: list[_Position]
     owner: str | None
     last_complete: None
-    liquidatable_hedgers: list[_Party] | UnsetType = UNSET
-    conversions: dict[_Party, _Conversion] | UnsetType = UNSET
+    liquidatable_hedgers: list[Word] | UnsetType = UNSET
+    conversions: dict[Word, _Conversion] | UnsetType = UNSET
 
     @property
     def is_complete(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ KEY = key_of("gateway")
 class Gateway:
     """What it says of accounts' uPnL is what the test sets, and 0 otherwise; of those that are ``silent`` nothing.
 
+    ``signed_for`` counts what was signed by account.
+
     Who asks for an account that is held waits until it is let through.
     """
 
@@ -33,7 +36,7 @@ class Gateway:
         self.upnl: dict[str, tuple[int, int]] = {}
         self.silent: set[str] = set()
         self._held: dict[str, asyncio.Event] = {}
-        self.signed = 0
+        self.signed_for: Counter[str] = Counter()
         self.url = ""
 
     def hold(self, accounts: Iterable[str]) -> None:
@@ -90,7 +93,7 @@ class Gateway:
         addresses = b"".join(bytes.fromhex(one[2:]) for one in (self._diamond.address, party_b, party_a))
         digest = keccak(addresses + b"".join(word.to_bytes(32, signed=word < 0) for word in words))
         signature = bytes(KEY.sign_message(encode_defunct(digest)).signature)
-        self.signed += 1
+        self.signed_for[party_a] += 1
         return PairSignature(digest, timestamp_s, upnl_a, upnl_b, signature, 0x1234, "0x" + "22" * 20, "0x" + "11" * 20)
 
 
