@@ -25,11 +25,12 @@ from streams.kafka.reader import TopicReader
 from streams.kafka.shared_consumer import BUSY_WAIT_MS, QUIET_WAIT_MS, SharedConsumer, TopicMissing
 from streams.kafka.single_records import Records
 from streams.process.garbage import collect_rarely
+from streams.process.supervision import waited_out
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Collection, Iterable
 
     from api.dialects.mounting import Resource
     from api.http.door import Door
@@ -201,22 +202,6 @@ async def listening(app: web.Application, door: Door, setting: str, host: str, p
         logger.info("listening on=%s address=http://%s:%d", setting, host, port)
         yield
     finally:
-        await _wait_out(runner.cleanup())
-
-
-async def _wait_out(work: Coroutine[object, object, None]) -> None:
-    """Wait until something is done. A cancel does not reach it, and is gone on with afterwards.
-
-    A feed that fails while sockets are closed one after another cancels whoever waits for that: clients that were not
-    closed yet would be cut off without a word.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    task.result()
-    if cancelled is not None:
-        raise cancelled
+        # A feed that fails meanwhile cancels whoever waits for that: clients that were not closed yet would be cut off
+        # without a word.
+        await waited_out(runner.cleanup())

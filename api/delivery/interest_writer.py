@@ -15,6 +15,7 @@ from models.interest import INTEREST_EVERY_S, INTEREST_TTL_MS, Watch, encode_wat
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
 from streams.kafka.topics import INTEREST, BadTopic, require_topic, topic_name
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -251,4 +252,4 @@ async def kafka_outlet(settings: Settings) -> AsyncIterator[InterestOutlet]:
     try:
         yield _KafkaOutlet(producer, topic_name(settings, INTEREST))
     finally:
-        await producer.stop()
+        await waited_out(producer.stop())

@@ -21,6 +21,7 @@ from streams.kafka.consumer import start_consumer
 from streams.kafka.producer import Fence, start_producer
 from streams.kafka.topic_filling import being_filled
 from streams.kafka.topics import BadTopic, create_topics
+from streams.process.supervision import waited_out
 from streams.replay.bounded_log import BadArchive, BrokenOff, Place, ReplayError, Span
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ async def opened_target(bootstrap: Bootstrap) -> AsyncIterator[Target]:
     finally:
         for client in (reader, fillers, plain):
             if client is not None:
-                await client.stop()
-        await admin.close()
+                await waited_out(client.stop())
+        await waited_out(admin.close())
 
 
 async def is_restored(

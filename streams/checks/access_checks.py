@@ -11,6 +11,7 @@ from aiokafka.protocol.admin import DescribeAclsRequest
 from models.findings import Finding, Verdict, fine
 from streams.kafka.access import Operation, Resource, grants
 from streams.kafka.connection import client_arguments
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ async def check_access(settings: Settings) -> Finding:
         request = DescribeAclsRequest(_ANY, None, _ANY, None, None, _ANY, _ANY)  # type: ignore[arg-type,unused-ignore]
         answer = await client.send(client.get_random_node(), request)
     finally:
-        await client.close()
+        await waited_out(client.close())
     if answer.error_code == SecurityDisabled.errno:
         found = "the cluster has no authorizer: whoever reaches it may do everything"
         return Finding("access", Verdict.WARNING, found, "set authorizer.class.name and see `tidemark topics acls`")

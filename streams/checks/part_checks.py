@@ -13,6 +13,7 @@ from models.heartbeats import HISTORY_KEY, HistoryBeat, PricesBeat, WorkerBeat, 
 from streams.kafka.committed import read_committed
 from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
+from streams.process.supervision import waited_out
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.settings.venues import missing_venues
 
@@ -142,7 +143,7 @@ async def check_lag(settings: Settings) -> Finding:
         await admin.start()
         committed = await read_committed(admin, settings.app_id)
     finally:
-        await admin.close()
+        await waited_out(admin.close())
     if not committed:
         found = f"group {settings.app_id} has committed nothing yet"
         return Finding("lag", Verdict.WARNING, found, "start a worker, or wait for its first records")

@@ -10,6 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from models.findings import Finding, Verdict, fine
 from streams.kafka.connection import client_arguments
 from streams.kafka.topics import registry
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ async def check_registry(settings: Settings) -> list[Finding]:
         resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in known]
         answers = await admin.describe_configs(resources) if resources else []
     finally:
-        await admin.close()
+        await waited_out(admin.close())
     configs = {
         resource[3]: {entry[0]: entry[1] for entry in resource[4]}
         for answer in answers

@@ -26,6 +26,7 @@ from streams.kafka.ends import true_ends
 from streams.kafka.fenced_writer import Fenced, FencedWriter, Written, opened_fenced_writer
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import FUNDING, topic_name
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -84,7 +85,7 @@ async def _read(
             # The consumer's position counts: aborted records and transaction markers are offsets without a record.
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
-        await consumer.stop()
+        await waited_out(consumer.stop())
 
 
 async def _seek(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], since_ms: int) -> set[TopicPartition]:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from models.errors import BadRecord, TidemarkError
 from streams.kafka.consumer import start_consumer
 from streams.kafka.partitions import partition_of
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -79,7 +80,7 @@ class TopicSpan:
                 await self._read(consumer)
             finally:
                 # Between two readings it would fetch ahead what nobody may ever ask for.
-                await consumer.stop()
+                await waited_out(consumer.stop())
         except KafkaError as error:
             msg = f"expected the broker to hand out {self._topic}, found: {error!r}"
             raise NotRead(msg) from error

@@ -16,6 +16,7 @@ from streams.history.refusals import Refusals
 from streams.history.served_reader import ServedReader
 from streams.kafka.producer import start_producer
 from streams.kafka.topics import BOOKINGS, DEAD_LETTERS, HISTORY, HISTORY_ANSWERS, HISTORY_REQUESTS, require_topic
+from streams.process.supervision import waited_out
 from streams.replicas.heartbeat_writer import HeartbeatWriter
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def _keep(settings: Settings, store: BarStore, bookings: BookingStore, ref
             tasks.create_task(say_hours(settings, store, producer, clock), name="hours")
             tasks.create_task(HeartbeatWriter(settings, clock, beats.at).run(), name="heartbeats")
     finally:
-        await producer.stop()
+        await waited_out(producer.stop())
 
 
 async def _follow(reader: TopicReader) -> None:

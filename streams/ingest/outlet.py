@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from models.errors import TidemarkError
 from streams.kafka.producer import start_producer
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -112,7 +113,7 @@ async def opened_outlet(bootstrap: Bootstrap) -> AsyncIterator[Outlet]:
     try:
         yield Outlet(producer)
     finally:
-        await producer.stop()
+        await waited_out(producer.stop())
 
 
 def not_acknowledged(error: BaseException) -> NotAcknowledged:

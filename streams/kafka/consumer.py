@@ -12,6 +12,7 @@ from streams.kafka.fetch_rounds import fetch_in_rounds
 from streams.kafka.fetch_sessions import fetch_in_sessions
 from streams.kafka.record import hand_out_plain_records
 from streams.kafka.requests import count_requests
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +75,7 @@ async def start_consumer(
         is_started = True
     finally:
         if not is_started:
-            await consumer.stop()
+            await waited_out(consumer.stop())
     return consumer
 
 

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer
 
 from streams.kafka.connection import consumer_arguments
 from streams.kafka.consumer import know_topics
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,4 +43,4 @@ async def true_ends(bootstrap: Bootstrap, partitions: Iterable[TopicPartition]) 
         ends: dict[TopicPartition, int] = await consumer.end_offsets(asked)
         return ends
     finally:
-        await consumer.stop()
+        await waited_out(consumer.stop())

@@ -13,6 +13,7 @@ from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 
 from models.errors import Superseded
 from streams.kafka.producer import BATCH_BYTES, REQUEST_BYTES, Fence, send_all, start_producer
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -100,4 +101,4 @@ async def opened_fenced_writer(
     try:
         yield FencedWriter(producer, name)
     finally:
-        await producer.stop()
+        await waited_out(producer.stop())

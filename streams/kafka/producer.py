@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from streams.kafka.connection import client_arguments
 from streams.kafka.requests import count_requests
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
@@ -79,7 +80,7 @@ async def start_producer(
         is_started = True
     finally:
         if not is_started:
-            await producer.stop()
+            await waited_out(producer.stop())
     return producer
 
 

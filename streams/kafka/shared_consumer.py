@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from models.errors import TidemarkError
 from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import start_consumer
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -169,7 +170,7 @@ class SharedConsumer:
         if tasks:
             await asyncio.wait(tasks)
         if consumer is not None:
-            await consumer.stop()
+            await waited_out(consumer.stop())
 
     async def closed(self) -> None:
         """Wait until reading ends, which it does only by an error, and raise that error."""
@@ -234,7 +235,7 @@ class SharedConsumer:
             is_begun = bool(self._positions)
         finally:
             if is_new and not is_begun:
-                await consumer.stop()
+                await waited_out(consumer.stop())
         if is_new and is_begun:
             self._consumer = consumer
             topics = ", ".join(self._positions)
@@ -251,7 +252,7 @@ class SharedConsumer:
             msg = f"expected Kafka at {self._bootstrap} to list its topics, found no answer"
             raise KafkaConnectionError(msg) from error
         finally:
-            await admin.close()
+            await waited_out(admin.close())
         return topics
 
     async def _assign(self, consumer: AIOKafkaConsumer, found: Sequence[Reader]) -> None:

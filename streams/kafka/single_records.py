@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from models.errors import TidemarkError
 from streams.kafka.producer import start_producer
 from streams.kafka.topics import BadTopic, require_topic, topic_name
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
@@ -76,7 +77,7 @@ class Records:
     async def stop(self) -> None:
         """Disconnect."""
         if self._producer is not None:
-            await self._producer.stop()
+            await waited_out(self._producer.stop())
 
     async def _connected(self, topic: str) -> AIOKafkaProducer:
         async with self._connecting:

@@ -32,6 +32,7 @@ from models.engine.tables import (
 from models.errors import TidemarkError
 from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
+from streams.process.supervision import waited_out
 from streams.settings.installed import BadPackage
 from streams.settings.own_topics import own_topics
 from streams.settings.venues import venues_of
@@ -317,7 +318,7 @@ async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list
             await asyncio.sleep(_VISIBLE_POLL_S)
         _expect(topics, existing)
     finally:
-        await admin.close()
+        await waited_out(admin.close())
     # Where a partition has a leader that has not opened its log yet, which takes seconds on a slow disk, a producer is
     # refused until it has; where the partition ends is known only once it can be written to.
     await true_ends(bootstrap, [TopicPartition(name, number) for name in created for number in range(existing[name])])
@@ -335,7 +336,7 @@ async def check_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> None:
         await admin.start()
         _expect(topics, await _partitions(admin))
     finally:
-        await admin.close()
+        await waited_out(admin.close())
 
 
 async def topic_names(bootstrap: Bootstrap) -> frozenset[str]:
@@ -349,7 +350,7 @@ async def topic_names(bootstrap: Bootstrap) -> frozenset[str]:
         await admin.start()
         return frozenset(await admin.list_topics())
     finally:
-        await admin.close()
+        await waited_out(admin.close())
 
 
 async def require_topic(settings: Settings, *topics: str) -> None:

@@ -23,6 +23,7 @@ from streams.kafka.partitions import partition_of
 from streams.kafka.producer import Fence, send_all, start_producer
 from streams.kafka.topic_filling import being_filled, configure_as_registered
 from streams.kafka.topics import BadTopic
+from streams.process.supervision import waited_out
 from streams.replay.bounded_log import BrokenOff, Place, Span
 from streams.replay.merging import read_merged
 
@@ -85,9 +86,9 @@ async def opened_target(settings: Settings) -> AsyncIterator[Target]:
         try:
             yield Target(admin, producer, name)
         finally:
-            await producer.stop()
+            await waited_out(producer.stop())
     finally:
-        await admin.close()
+        await waited_out(admin.close())
 
 
 async def find_left(target: Target, log: Log, copied: CopiedTopic) -> dict[Place, Span]:

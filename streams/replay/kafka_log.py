@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import know_topics, start_consumer
 from streams.kafka.record import Record
+from streams.process.supervision import waited_out
 from streams.replay.bounded_log import BrokenOff, Held, LogRecord, NoSuchTopic, Place, Span
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class KafkaLog:
             await admin.start()
             yield admin
         finally:
-            await admin.close()
+            await waited_out(admin.close())
 
 
 class KafkaReading:
@@ -290,7 +291,7 @@ async def _consumer(bootstrap: Bootstrap, topics: Iterable[str]) -> AsyncIterato
         yield consumer
     finally:
         try:
-            await consumer.stop()
+            await waited_out(consumer.stop())
         except asyncio.CancelledError:
             # aiokafka hands on that it cancelled a fetch of its own which was waiting for a broker that is gone.
             task = asyncio.current_task()

@@ -32,6 +32,7 @@ from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
 from streams.kafka.shared_consumer import TopicMissing
 from streams.kafka.topics import LEASES, BadTopic, require_topic, topic_name
+from streams.process.supervision import waited_out
 from streams.replicas.lease_log import LedgerReader
 
 if TYPE_CHECKING:
@@ -362,7 +363,7 @@ class Leases:
         finally:
             self._reader = None
             await reader.stop()
-            await producer.stop()
+            await waited_out(producer.stop())
 
     async def _tell(self, producer: AIOKafkaProducer, reader: LedgerReader) -> None:
         clock_s = asyncio.get_running_loop().time

@@ -10,7 +10,7 @@ import prometheus_client
 
 from streams.kafka.batches_of_others import read_batches_of_others
 from streams.kafka.consumer import start_consumer
-from streams.process.supervision import supervised
+from streams.process.supervision import supervised, waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -110,7 +110,7 @@ class ChangelogFollower:
                 behind = [(consumer.highwater(tp) or 0) - await consumer.position(tp) for tp in standbys]
                 self.standby_lag_records = max(0, sum(behind))
         finally:
-            await consumer.stop()
+            await waited_out(consumer.stop())
 
     def _hear(self, tp: TopicPartition, records: list[Record[bytes]]) -> None:
         rewritten = self._rows.heard(tp.topic, tp.partition, records)

@@ -13,6 +13,7 @@ from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
 from streams.kafka.consumer import start_consumer
+from streams.process.supervision import waited_out
 from streams.transport.slice_worker import crash
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
             for tp in tps:
                 self._rows.restored(tp.topic, tp.partition, end[tp])
         finally:
-            await consumer.stop()
+            await waited_out(consumer.stop())
         return end, read
 
     @property

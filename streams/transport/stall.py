@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from models.errors import TidemarkError
 from streams.kafka.connection import consumer_arguments
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,7 +68,7 @@ class StallWatch:
             self._watching.cancel()
             await asyncio.wait([self._watching])
         if self._client is not None:
-            await self._client.stop()
+            await waited_out(self._client.stop())
 
     async def _watch(self, client: AIOKafkaConsumer) -> None:
         before: Mapping[TP, int] | None = None

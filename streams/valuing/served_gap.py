@@ -19,7 +19,7 @@ from models.engine.tables import VALUATIONS
 from models.served import is_of_account
 from streams.kafka.consumer import start_consumer
 from streams.kafka.topics import changelog_name, served_name
-from streams.process.supervision import supervised
+from streams.process.supervision import supervised, waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -148,7 +148,7 @@ class ServedGap:
                 if missing is not None:
                     return missing
         finally:
-            await consumer.stop()
+            await waited_out(consumer.stop())
         # What was shown before is older than what is kept.
         return ()
 

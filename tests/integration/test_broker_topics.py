@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
@@ -63,3 +64,34 @@ async def test_where_many_topics_end_is_told_after_few_looks_at_the_cluster(
 
     assert {0} == {*ends.values()}
     assert looks <= 3 < len(topics)
+
+
+async def test_who_is_told_to_end_while_its_client_stops_does_end(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration, stops = settings(), asyncio.Event()
+    stop = AIOKafkaConsumer.stop
+
+    async def noticed(consumer: AIOKafkaConsumer) -> None:
+        stops.set()
+        await stop(consumer)
+
+    topic = registry(configuration)[0].name
+    await create_topics(configuration.bootstrap, registry(configuration))
+    monkeypatch.setattr(AIOKafkaConsumer, "stop", noticed)
+
+    async def read_often() -> None:
+        while True:
+            await true_ends(configuration.bootstrap, [TopicPartition(topic, 0)])
+            await asyncio.sleep(0)
+
+    # A client stops in steps, some of which pass over a cancellation: in no turn of the loop is it lost.
+    for turns in range(12):
+        stops.clear()
+        reading = asyncio.create_task(read_often())
+        await stops.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait([reading], timeout=5)
+        assert (turns, True) == (turns, reading.cancelled())

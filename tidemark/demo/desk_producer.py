@@ -14,6 +14,7 @@ from models.ids import account_key
 from models.ledger.ledger_venue import LEDGER_EVENTS, LEDGER_SETTINGS
 from streams.kafka.producer import start_producer
 from streams.kafka.topics import require_topic, topic_name
+from streams.process.supervision import waited_out
 from streams.settings import Settings, load_settings
 from tidemark.demo.trading_desk import TradingDesk, settings
 
@@ -57,7 +58,7 @@ async def produce(configured: Settings, deployment: str, stopped: asyncio.Event)
             except TimeoutError:
                 continue
     finally:
-        await producer.stop()
+        await waited_out(producer.stop())
 
 
 async def _say(

@@ -14,6 +14,7 @@ from streams.kafka.connection import consumer_arguments
 from streams.kafka.ends import true_ends
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import topic_name
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -94,4 +95,4 @@ async def opened_records(settings: Settings, bootstrap: Bootstrap, deployment: s
         end = (await true_ends(bootstrap, [partition]))[partition]
         yield TopicRecords(consumer, partition, key, begin, end)
     finally:
-        await consumer.stop()
+        await waited_out(consumer.stop())
