@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from models.chain_records import encode_chain_record
 from models.engine.missed_records import read_account
 from models.engine.tables import ACCOUNTS, WATERMARKS
-from models.errors import TidemarkError
+from models.errors import BadRow, TidemarkError
 from models.ids import split_key
 from models.symmio.account import back_to
 from models.symmio.fold import BadFold
@@ -50,8 +50,8 @@ class Report:
     """What an audit found at ``block``.
 
     ``unsupported`` says from where and why the whole deployment is unknown, ``suspects`` why single accounts are.
-    ``skipped`` says of each account that was not compared why: its row could not be brought back to the block, or the
-    node did not answer for it. ``repaired`` are the accounts for which a checkpoint was written, ``unrepaired`` says
+    ``skipped`` says of each account that was not compared why: its row could not be read or brought back to the block,
+    or the node did not answer for it. ``repaired`` are the accounts for which a checkpoint was written, ``unrepaired`` says
     why one was not.
     """
 
@@ -104,7 +104,7 @@ async def audit(
     report.unsupported = next(
         (f"since block {w.unsupported_since}: {w.reason}" for w in watermarks if w.unsupported_since is not None), None
     )
-    rows = await _accounts(settings, name, clock)
+    rows = await _accounts(settings, name, clock, report)
     async with connected(name, deployment) as node:
         header = await node.header(report.block)
         if header is None:
@@ -189,12 +189,17 @@ async def _watermarks(settings: Settings, name: str, clock: Clock) -> list[Deplo
     return [decode_watermark(value) for key, value in rows.items() if key.decode().rpartition(":")[0] == name]
 
 
-async def _accounts(settings: Settings, name: str, clock: Clock) -> dict[str, AccountRow]:
+async def _accounts(settings: Settings, name: str, clock: Clock, report: Report) -> dict[str, AccountRow]:
+    """Read the deployment's accounts; the report names those whose rows cannot be read."""
     accounts = {}
     for key, value in (await _rows(settings, ACCOUNTS, clock)).items():
         deployment, address = split_key(key)
-        if deployment == name:
+        if deployment != name:
+            continue
+        try:
             accounts[address] = read_account(SYMMIO, value)
+        except BadRow as error:
+            report.skipped[address] = str(error)
     return accounts
 
 

@@ -150,6 +150,18 @@ async def test_an_account_whose_undo_is_gone_is_not_compared(world: World) -> No
     assert not report.is_complete
 
 
+async def test_an_account_whose_row_cannot_be_read_is_named_and_the_others_are_compared(world: World) -> None:
+    await world.put_tables(world.rows)
+    async with opened_outlet(world.settings.bootstrap) as outlet:
+        row = encode_row(1, 10**6, {"state": 7})
+        await outlet.put(changelog_name(world.settings, ACCOUNTS), account_key("d", world.account), row)
+
+    report = await audit(world.settings, "d", SystemClock())
+
+    assert ({world.account}, False) == ({*report.skipped}, report.is_complete)
+    assert (len(world.rows) - 1, []) == (report.accounts, report.differences)
+
+
 async def test_an_account_that_the_contract_refuses_is_named_with_the_reason_and_the_others_are_compared(
     world: World,
 ) -> None:
