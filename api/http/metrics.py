@@ -190,11 +190,17 @@ class _FreshnessCollector(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         age = GaugeMetricFamily("tidemark_part_age_seconds", "Age of the newest sign of life", labels=["part"])
         stale = GaugeMetricFamily("tidemark_part_stale", "1 while what it keeps fresh is stale", labels=["part"])
-        for name, part in self._freshness.look().parts.items():
+        unfolded = GaugeMetricFamily(
+            "tidemark_unfolded_partitions", "Partitions in which nobody folds its records", labels=["deployment"]
+        )
+        seen = self._freshness.look()
+        for name, part in seen.parts.items():
             if part.age_ms is not None:
                 age.add_metric([name], part.age_ms / 1_000)
                 stale.add_metric([name], float(part.state is State.STALE))
-        return age, stale
+        for deployment, partitions in self._freshness.unfolded_partitions(seen).items():
+            unfolded.add_metric([deployment], partitions)
+        return age, stale, unfolded
 
 
 class _FeedCollector(Collector):

@@ -206,6 +206,18 @@ class Freshness:
         behind = (behind_ms(feed, seen.at_ms) for feed in self._feeds.by_table().values())
         return max(*behind, *(part.age_ms or 0 for part in seen.stale))
 
+    def unfolded_partitions(self, seen: Seen) -> dict[str, int]:
+        """By deployment, in how many partitions nobody folds its records; in all where its venue is not installed here.
+
+        Args:
+            seen: What was seen just now.
+        """
+        workers = [worker_key(partition) for partition in range(self._partitions)]
+        return {
+            one: self._partitions if one in seen.missing else sum(seen.is_unfolded(one, worker) for worker in workers)
+            for one in sorted(self._deployments)
+        }
+
     def overloaded(self, seen: Seen) -> list[str]:
         """The parts of workers that say that they have more to do than they can.
 

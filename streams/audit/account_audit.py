@@ -51,8 +51,8 @@ class Report:
 
     ``unsupported`` says from where and why the whole deployment is unknown, ``suspects`` why single accounts are.
     ``skipped`` says of each account that was not compared why: its row could not be read or brought back to the block,
-    or the node did not answer for it. ``repaired`` are the accounts for which a checkpoint was written, ``unrepaired`` says
-    why one was not.
+    or the node did not answer for it. ``repaired`` are the accounts for which a checkpoint was written, ``unrepaired``
+    says why one was not.
     """
 
     block: int

@@ -14,7 +14,7 @@ from models.heartbeats import WorkerBeat, worker_key
 from streams.replicas.heartbeat_reader import Heartbeats
 from streams.settings import TopicSettings
 from streams.settings.effective import UnavailableDeployment
-from tests.support.api import ADDRESS, api_settings, serving
+from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
 from tests.support.contract import validate_rest, validate_server_message
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, valuation_body
@@ -124,6 +124,22 @@ async def test_of_an_account_that_is_in_no_table_the_answer_names_the_deployment
     assert 503 == status
     for said in ("deployment game", "'paper-gone'", "tidemark.venues"):
         assert said in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("configured", "folded", "unfolded"), [("main", (), 1), ("main", ("main",), 0), ("game", ("game",), PARTITIONS)]
+)
+async def test_the_metric_counts_the_partitions_in_which_nobody_folds_a_deployment(
+    configured: str, folded: tuple[str, ...], unfolded: int
+) -> None:
+    heard = beats("main", "game")
+    heard.take(worker_key(0), WorkerBeat("host:1", NOW_MS, NOW_MS, 0, 500, folds=folded), NOW_MS)
+    chosen = api_settings("main") if configured == "main" else settings()
+    async with (
+        serving(tables(), chosen, heartbeats=heard, clock_ms=lambda: NOW_MS) as client,
+        serving_admin(client.app) as admin,
+    ):
+        assert unfolded == await metric(admin, f'tidemark_unfolded_partitions{{deployment="{configured}"}}')
 
 
 async def test_the_status_and_one_line_of_the_log_name_the_deployment_and_what_to_install(
