@@ -52,7 +52,7 @@ async def status(request: web.Request) -> web.Response:
         "overloaded": [*freshness.overloaded(seen), *(("replica",) if app[OVERLOAD].is_on else ())],
         "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
         "parts": {name: _part(part) for name, part in seen.parts.items()},
-        "deployments": deployment_states(settings, feeds, freshness, seen),
+        "deployments": deployment_states(settings, feeds, freshness),
         "sources": {
             name: _source(states[name], age_ms, sources.newest(name)) for name, age_ms in sources.ages_ms().items()
         },

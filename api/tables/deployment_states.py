@@ -5,46 +5,45 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from api.tables.deployment_heads import known_progress
-from models.freshness import State
-from models.heartbeats import chain_key
 from models.instants import ns_text, rfc3339
 
 if TYPE_CHECKING:
     from api.tables.deployment_heads import DeploymentProgress
     from api.tables.feeds import Feeds
-    from api.tables.freshness import Freshness, Seen
+    from api.tables.freshness import Freshness
     from models.views import View
     from streams.settings import Settings
 
 
-def deployment_states(settings: Settings, feeds: Feeds, freshness: Freshness, seen: Seen) -> dict[str, View]:
+def deployment_states(settings: Settings, feeds: Feeds, freshness: Freshness) -> dict[str, View]:
     """Make the view of each deployment's state, as ``DeploymentStatus`` of openapi.yaml describes it, by name.
 
     Args:
         settings: Which deployments there are.
         feeds: The tables.
         freshness: Tells of which deployments something may be old.
-        seen: What it saw just now.
     """
     views: dict[str, View] = {}
     for name, one in settings.deployments.items():
+        unsure = freshness.why_unsure(name)
+        if not one.is_installed:
+            views[name] = {"status": "unknown", "reason": unsure}
+            continue
+        status = "followed" if unsure is None else "stale"
         if one.says_heads:
-            is_stale = seen.parts[chain_key(name)].state is State.STALE
-            views[name] = _followed(known_progress(feeds, name, settings.topics.partitions), is_stale=is_stale)
-        elif one.is_installed:
-            # Its accounts are those that records name, and there is no head to say.
-            views[name] = {"status": "followed" if freshness.why_unsure(name) is None else "stale"}
+            views[name] = _with_heads(status, known_progress(feeds, name, settings.topics.partitions))
         else:
-            views[name] = {"status": "unknown", "reason": freshness.why_unsure(name)}
+            # Its accounts are those that records name, and there is no head to say.
+            views[name] = {"status": status}
     return views
 
 
-def _followed(progress: DeploymentProgress | None, *, is_stale: bool) -> View:
+def _with_heads(status: str, progress: DeploymentProgress | None) -> View:
     if progress is None:
         return {"status": "unknown"}
     head_time_ms = progress.head_time_s * 1_000
     view: View = {
-        "status": "stale" if is_stale else "followed",
+        "status": status,
         "head": progress.head,
         "head_time": rfc3339(head_time_ms),
         "head_time_ns": ns_text(head_time_ms),

@@ -73,7 +73,7 @@ class Pulse:
             "is_ready": all(feed.is_ready for feed in feeds),
             "lag_ms": self._freshness.lag_ms(seen),
             "stale": stale,
-            "deployments": deployment_states(self._settings, self._feeds, self._freshness, seen),
+            "deployments": deployment_states(self._settings, self._feeds, self._freshness),
             "sources": self._sources.states(),
         }
 

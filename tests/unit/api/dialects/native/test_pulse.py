@@ -169,9 +169,10 @@ def test_a_deployment_that_became_unsupported_is_said_to_be() -> None:
     with_server(test)
 
 
-def test_a_deployment_whose_accounts_records_name_is_followed_as_long_as_who_folds_it_speaks() -> None:
-    deployments = {"desk": LedgerDeploymentSettings(), "flash": FlashSettings()}
-    settings = api_settings("main").model_copy(update={"deployments": deployments})
+def test_a_deployment_of_any_venue_is_followed_as_long_as_who_folds_it_speaks() -> None:
+    own = api_settings("main")
+    deployments = {**own.deployments, "desk": LedgerDeploymentSettings(), "flash": FlashSettings()}
+    settings = own.model_copy(update={"deployments": deployments})
 
     async def test(server: NativeServer, _: FakeTables) -> None:
         partitions = range(settings.topics.partitions)
@@ -180,23 +181,24 @@ def test_a_deployment_whose_accounts_records_name_is_followed_as_long_as_who_fol
             beats: dict[str, Any] = {
                 worker_key(one): WorkerBeat("w", workers_ms, workers_ms, 0, 1) for one in partitions
             }
-            beats[chain_key("flash")] = ChainBeat("i", chain_ms, chain_ms, 7, chain_ms // 1_000)
+            for name in ("flash", "main"):
+                beats[chain_key(name)] = ChainBeat("i", chain_ms, chain_ms, 7, chain_ms // 1_000)
             for name, one in beats.items():
                 server.heartbeats.take(name, one, one.at_ms)
 
         async with server.client() as line:
             beat(START_MS, START_MS)
-            said = [(await next_heartbeat(line))["deployments"]]
+            said = [await next_heartbeat(line)]
             beat(START_MS, START_MS + 10_000)
-            said += [(await line.heard(HEARTBEAT_S))[-1]["deployments"]]
-            said += [(await line.heard(2 * HEARTBEAT_S))[-1]["deployments"]]
+            said += [(await line.heard(HEARTBEAT_S))[-1]]
+            beat(START_MS + 15_000, START_MS + 10_000)
+            said += [(await line.heard(2 * HEARTBEAT_S))[-1]]
 
-        followed, stale = {"status": "followed"}, {"status": "stale"}
         assert [
-            {"desk": followed, "flash": followed},
-            {"desk": followed, "flash": stale},
-            {"desk": stale, "flash": stale},
-        ] == said
+            {"desk": "followed", "flash": "followed", "main": "followed"},
+            {"desk": "followed", "flash": "stale", "main": "stale"},
+            {"desk": "stale", "flash": "stale", "main": "stale"},
+        ] == [{name: one["status"] for name, one in heartbeat["deployments"].items()} for heartbeat in said]
 
     with_server(test, settings=settings)
 
