@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+# The first test with a client installs it, which takes minutes where others work beside it.
+pytestmark = pytest.mark.timeout(900)
+
 CALCULATIONS = (
     "margin_base", "margin_sym_tBTCUSD", "funding_sym_fUSD", "position_tBTCUSD", "wallet_margin_USD", "balance",
 )  # fmt: skip
@@ -53,10 +56,10 @@ class Client:
     def of(self, event: str) -> list[Any]:
         return [said[1] if len(said) > 1 else None for said in self.told if said[0] == event]
 
-    async def tells(self, event: str, times: int = 1) -> Any:  # noqa: ANN401 - whatever it tells
+    async def tells(self, event: str, times: int = 1, timeout_s: float = 60) -> Any:  # noqa: ANN401 - whatever it tells
         """What it tells with the so-many-th event of a name."""
         try:
-            await eventually(lambda: len(self.of(event)) >= times, timeout_s=60)
+            await eventually(lambda: len(self.of(event)) >= times, timeout_s=timeout_s)
         except AssertionError:
             raise AssertionError([event, self.told]) from None
         return self.of(event)[times - 1]
@@ -218,10 +221,20 @@ async def test_ccxt_watches_the_margin_wallet(scene: Scene, port: int) -> None:
     # It wants to know the market of every order, which it knows from REST alone.
     held = holdings(wallet("100"), position("0.2", "153.71"))
     scene.ledger.show(held)
-    async with scene.serving(port), client("ccxt", port) as ccxt:
-        assert {"USD": 100} == await ccxt.tells("balance")
-        scene.ledger.show(held, changed("wallet_changed", wallet=wallet("77")))
-        assert {"USD": 77} == await ccxt.tells("balance", 2)
+    async with scene.serving(port):
+        for tries_left in (2, 1, 0):
+            async with client("ccxt", port) as ccxt:
+                try:
+                    assert {"USD": 100} == await ccxt.tells("balance", timeout_s=15)
+                except AssertionError:
+                    # Where it hangs for longer than the server waits for it, it reads the snapshot together with the
+                    # answer to its login, and passes it over.
+                    if ccxt.told or not tries_left:
+                        raise
+                    continue
+                scene.ledger.show(held, changed("wallet_changed", wallet=wallet("77")))
+                assert {"USD": 77} == await ccxt.tells("balance", 2)
+                break
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 # Most clients give up a login after ten seconds.
 _WARM_WITHIN_S = 5.0
+# ccxt passes over what it reads together with the answer to its login, and would wait for the next change of a wallet.
+_SNAPSHOTS_AFTER_S = 0.05
 _CHANNELS_MAX = 30
 _ECHOED = ("channel", "symbol", "pair", "key")
 _ECHOED_MAX = 64
@@ -200,7 +202,10 @@ class SocketSession:
         self._logged_in = _LoggedIn(login, channel, book)
         self._desk.lanes.enter(key.user, channel)
         self.say(events.auth_accepted(key.user_id, str(uuid.uuid4()), caps_of(key), login.sub_id))
-        channel.begin()
+        await asyncio.sleep(_SNAPSHOTS_AFTER_S)
+        # A key may have been taken away meanwhile.
+        if self._logged_in is not None and self._logged_in.channel is channel:
+            channel.begin()
 
     async def _wait_warm(self) -> None:
         """Wait for the tables: what is not read yet would look as if it were not there."""
