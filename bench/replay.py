@@ -160,7 +160,7 @@ async def fold_all(bootstrap: str, prefix: str) -> dict[str, object]:
         pricing = loop.run_in_executor(pool, newest_marks, bootstrap, prefix)
         # As value_accounts_at does, whose marks are those of the last minutes alone.
         vector = await raw_vector(log, settings, DESK, now_ms)
-        begun = begin_fold(settings, DESK, None, vector, until_ms=now_ms, checkpoints=None)
+        begun = begin_fold(settings, DESK, None, vector, until_ms=now_ms, checkpoints=None, is_stated=False)
         await fold_references(log, topic_name(settings, LEDGER_SETTINGS), begun.fold, DESK, now_ms)
         async for one in read_merged(log, begun.vector):
             begun.fold.put(one)

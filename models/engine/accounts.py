@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # A decoded row takes about 10 kB, so that those kept for an account's next transaction are some 20 MB a partition.
 _ROWS_KEPT = 2_000
+_NOTHING_KNOWN = DeploymentWatermark()
 _NEVER = (-1, -1)
 # What is passed over rests on these rows of its account, in the order in which they are written.
 _BEFORE_ACCOUNTS = (POSITION_STATES, STATEMENTS, ACCOUNTS)
@@ -72,6 +73,7 @@ class Accounts(Generic[A, H, R_contra]):
         venue: Says what records do to an account.
         notices: Tell an account's holders of it; None where the venue has nothing to tell them.
         booker: Books what records do; None where nobody reads that.
+        is_stated: Whether statements are made; False for whoever only values accounts.
     """
 
     def __init__(
@@ -83,8 +85,10 @@ class Accounts(Generic[A, H, R_contra]):
         notices: Notices[A, R_contra] | None,
         *,
         booker: Booker | None = None,
+        is_stated: bool = True,
     ) -> None:
         self._booker = booker
+        self._is_stated = is_stated
         self._partition = partition
         self._rows = rows
         self._keys = keys
@@ -144,7 +148,7 @@ class Accounts(Generic[A, H, R_contra]):
 
     def watermark(self, deployment: str) -> DeploymentWatermark:
         """How far a deployment is folded in this partition."""
-        return self._watermarks.get(deployment) or DeploymentWatermark()
+        return self._watermarks.get(deployment) or _NOTHING_KNOWN
 
     def row(self, key: bytes) -> A | None:
         """The newest row of an account, None where there is none.
@@ -189,11 +193,8 @@ class Accounts(Generic[A, H, R_contra]):
             after = self._venue.fold(before, record, self.watermark(deployment))
             self._put(key, before, after)
             if after is not before:
-                happened = self._venue.events(before, record, after)
-                if happened:
-                    self._happened.setdefault(key, []).extend((record.position, event) for event in happened)
-                if self._booker is not None:
-                    self._booker.book(key, before, record, after, happened)
+                if self._is_stated or self._booker is not None:
+                    self._happen(key, before, record, after)
                 if self._notices is not None:
                     self._note(key, self._notices.of_record(key, record, after, now_ms))
         self._restored.pop(deployment, None)
@@ -243,6 +244,13 @@ class Accounts(Generic[A, H, R_contra]):
         if self._missing.pop(key, None) is not None:
             return None
         return self._venue.held(self._writing.pop(key))
+
+    def _happen(self, key: bytes, before: A | None, record: R_contra, after: A) -> None:
+        happened = self._venue.events(before, record, after)
+        if happened:
+            self._happened.setdefault(key, []).extend((record.position, event) for event in happened)
+        if self._booker is not None:
+            self._booker.book(key, before, record, after, happened)
 
     def _progress(self, deployment: str, record: Progress) -> bool:
         """Fold what is said of a deployment; tell whether every account of it is to be valued anew."""
@@ -378,17 +386,18 @@ class Accounts(Generic[A, H, R_contra]):
             return
         self.folded += 1
         self._missed.pop(key, None)
-        self._unread[split_key(key)[0]].discard(key)
+        deployment, _ = split_key(key)
+        self._unread[deployment].discard(key)
         self._known_to.setdefault(key, _NEVER if before is None else before.applied)
         self._unwritten[key] = row
-        unsettled = self._unsettled[split_key(key)[0]]
+        unsettled = self._unsettled[deployment]
         if row.unsettled:
             unsettled.add(key)
         else:
             unsettled.discard(key)
 
     def _statements(self) -> Iterator[Write]:
-        for key, row in self._unwritten.items():
+        for key, row in self._unwritten.items() if self._is_stated else ():
             body = self._venue.statement(row)
             if body is None:
                 self.untold += len(self._happened.get(key, ()))

@@ -55,6 +55,7 @@ class Engine:
         tables: What an engine before made; by default nothing.
         wanted: The accounts that are folded, by their keys; by default all.
         on_folded: Is told each record that was folded into an account or a whole deployment, with its key, at once.
+        is_stated: Whether statements are made, with the last events of each account; False where nobody reads them.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Engine:
         *,
         wanted: Collection[bytes] | None = None,
         on_folded: Callable[[bytes, Positioned], None] | None = None,
+        is_stated: bool = True,
     ) -> None:
         self._on_folded = on_folded
         self._wanted = None if wanted is None else frozenset(wanted)
@@ -89,6 +91,7 @@ class Engine:
             # Nobody waits here, so each move of a mark is seen.
             deadband=0.0,
             sums=self.tables.keys(SUBTOTALS),
+            is_stated=is_stated,
         )
         self.valuing = self.partition.valuing
         self._recover()

@@ -47,6 +47,7 @@ class PartitionEngine:
         deadband: Share of its notional by which an unwatched account's uPnL may move unseen, >= 0.
         sums: Keys of the subtotals that the partition has.
         is_booked: Whether what records do to accounts is booked, for readers of the topic ``bookings``.
+        is_stated: Whether statements are made; False for whoever only values accounts.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class PartitionEngine:
         deadband: float,
         sums: Iterable[bytes] = (),
         is_booked: bool = False,
+        is_stated: bool = True,
     ) -> None:
         self._rows = rows
         self._venues = venues
@@ -76,7 +78,8 @@ class PartitionEngine:
         for venue, deployments in venues.installed:
             notices = venue.notices(deployments, rows)
             booker = Booker(venue) if is_booked else None
-            accounts = Accounts(partition, rows, self.valuing.exposures.keys, venue, notices, booker=booker)
+            keys = self.valuing.exposures.keys
+            accounts = Accounts(partition, rows, keys, venue, notices, booker=booker, is_stated=is_stated)
             self._foldings[venue.kind] = Folding(venue, accounts, notices)
 
     def __getitem__(self, kind: str) -> Folding:

@@ -23,6 +23,8 @@ def expect_free_form(name: str, value: Any, depth: int = 0) -> None:  # noqa: AN
     Raises:
         BadRecord: It is deeper than ``FREE_FORM_DEPTH_MAX``, or has a whole number beyond 63 bits.
     """
+    if value is None:
+        return
     if isinstance(value, int) and abs(value) > NUMBER_MAX:
         msg = f"expected whole numbers within 63 bits in {name}, found {str(value)[:80]}: send larger ones as texts"
         raise BadRecord(msg)

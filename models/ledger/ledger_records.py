@@ -218,7 +218,8 @@ def _expect_whole(record: LedgerRecord) -> None:
 
 
 def _expect_open(position: LedgerPosition) -> None:
-    if not parse_e18(position.amount) or not parse_e18(position.base_price):
+    # Both are plain decimals, as their types say: one without another digit is 0.
+    if not position.amount.strip("-0.") or not position.base_price.strip("0."):
         msg = (
             f"expected an amount other than 0 and a base_price above 0 of {position.symbol}, found {position.amount} "
             f"at {position.base_price}; one without an amount is closed"

@@ -66,14 +66,16 @@ async def fold_accounts_at(
     Raises:
         ReplayError: The deployment, the instant or the log is not one for which that can be said.
     """
-    begun = await _begun(log, settings, deployment, at_ms, checkpoints)
+    begun = await _begun(log, settings, deployment, at_ms, checkpoints, is_stated=True)
     await _fold(log, begun, on_record)
     return begun
 
 
-async def _begun(log: Log, settings: Settings, deployment: str, at_ms: int, checkpoints: Checkpoints | None) -> Begun:
+async def _begun(
+    log: Log, settings: Settings, deployment: str, at_ms: int, checkpoints: Checkpoints | None, *, is_stated: bool
+) -> Begun:
     vector = await raw_vector(log, settings, deployment, at_ms)
-    begun = begin_fold(settings, deployment, None, vector, until_ms=at_ms, checkpoints=checkpoints)
+    begun = begin_fold(settings, deployment, None, vector, until_ms=at_ms, checkpoints=checkpoints, is_stated=is_stated)
     await expect_raw(log, begun)
     return begun
 
@@ -87,7 +89,7 @@ async def _fold(log: Log, begun: Begun, on_record: Callable[[LogRecord], None]) 
 
 async def value_accounts_at(
     log: Log, settings: Settings, deployment: str, at_ms: int, *, on_record: Callable[[LogRecord], None],
-    checkpoints: Checkpoints | None = None,
+    is_stated: bool, checkpoints: Checkpoints | None = None,
 ) -> AccountsAt:  # fmt: skip
     """Fold every account of a deployment as ``fold_accounts_at`` does, and value all as of an instant.
 
@@ -97,12 +99,13 @@ async def value_accounts_at(
         deployment: Its name.
         at_ms: The instant, Unix ms; what was written by then counts.
         on_record: Is told each record that was read.
+        is_stated: Whether statements are made of accounts, for whoever folds on and shows them.
         checkpoints: Where checkpoints are; by default every record is folded.
 
     Raises:
         ReplayError: The deployment, the instant or the log is not one for which that can be said.
     """
-    begun = await _begun(log, settings, deployment, at_ms, checkpoints)
+    begun = await _begun(log, settings, deployment, at_ms, checkpoints, is_stated=is_stated)
     fold = begun.fold
     doubts: list[str] = []
     if fold.venue.references is not None:

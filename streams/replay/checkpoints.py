@@ -249,6 +249,7 @@ def begin_fold(
     until_ms: int | None,
     checkpoints: Checkpoints | None,
     on_folded: Callable[[bytes, Positioned], None] | None = None,
+    is_stated: bool = True,
 ) -> Begun:
     """Begin a fold at the newest checkpoint there is for it, else at the first record.
 
@@ -260,17 +261,19 @@ def begin_fold(
         until_ms: The instant that this is, Unix ms; None where it is known by offsets alone.
         checkpoints: Where checkpoints are; None for no checkpoint.
         on_folded: As ``RawFold`` takes it.
+        is_stated: Likewise.
 
     Raises:
         ReplayError: There is no such deployment, or a checkpoint cannot be read.
     """
-    fold = RawFold(settings, deployment, wanted, on_folded=on_folded)
+    fold = RawFold(settings, deployment, wanted, on_folded=on_folded, is_stated=is_stated)
     ends = {place: span.end for place, span in vector.items()}
     found = None if checkpoints is None else checkpoints.newest(fold, ends, until_ms)
     if found is None:
         return Begun(fold, vector)
     path, head = found
-    fold = RawFold(settings, deployment, wanted, tables=_read_tables(path, head, wanted), on_folded=on_folded)
+    tables = _read_tables(path, head, wanted)
+    fold = RawFold(settings, deployment, wanted, tables=tables, on_folded=on_folded, is_stated=is_stated)
     return Begun(fold, {place: Span(head.ends[place.partition], span.end) for place, span in vector.items()})
 
 

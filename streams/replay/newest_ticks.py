@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from models.body_reader import NOT_DECODED
 from models.errors import BadRecord
 from models.ids import mark_key
 from models.prices import decode_tick, mark_of
@@ -13,6 +16,15 @@ if TYPE_CHECKING:
 
     from models.prices import PriceTick
     from streams.replay.bounded_log import Log, LogRecord, Place, Span
+
+
+class _Dated(msgspec.Struct):
+    """What of a tick says whether it is the newest; what has no such time is no tick."""
+
+    event_ms: int
+
+
+_decode_dated = msgspec.json.Decoder(_Dated).decode
 
 
 class NewestTick(NamedTuple):
@@ -40,46 +52,42 @@ class NewestTicks:
 
     def take(self, records: Sequence[LogRecord]) -> None:
         """Take records in the order of their partition. Exactly read is only the newest of each key among them."""
-        for key, (tick, record) in self._latest(records).items():
-            newest = NewestTick(tick.event_ms, tick, record.offset, record.time_ms)
-            if _is_mark(key, newest):
+        for key, record in self._latest(records).items():
+            newest = _newest(key, record)
+            if newest is not None:
                 self.found[key] = newest
             else:
                 self._take_each(key, records)
 
-    def _latest(self, records: Sequence[LogRecord]) -> Mapping[bytes, tuple[PriceTick, LogRecord]]:
-        """The tick of the latest event of each key, where that is later than what was found; no price is read."""
+    def _latest(self, records: Sequence[LogRecord]) -> Mapping[bytes, LogRecord]:
+        """The record of the latest event of each key, where that is later than what was found; only times are read."""
         keys, found = self._keys, self.found
-        latest: dict[bytes, tuple[PriceTick, LogRecord]] = {}
+        latest: dict[bytes, tuple[int, LogRecord]] = {}
         for record in records:
             key = record.key
             if key is None or (keys is not None and key not in keys):
                 continue
             try:
-                tick = decode_tick(record.value or b"")
-            except BadRecord:
+                event_ms = _decode_dated(record.value or b"").event_ms
+            except NOT_DECODED:
                 continue
             standing = latest.get(key)
             if standing is None:
                 known = found.get(key)
-                is_later = known is None or tick.event_ms > known.event_ms
+                is_later = known is None or event_ms > known.event_ms
             else:
-                is_later = tick.event_ms > standing[0].event_ms
+                is_later = event_ms > standing[0]
             if is_later:
-                latest[key] = tick, record
-        return latest
+                latest[key] = event_ms, record
+        return {key: record for key, (_, record) in latest.items()}
 
     def _take_each(self, key: bytes, records: Sequence[LogRecord]) -> None:
-        """Take the records of a key of which the latest tick has no price that can be read."""
+        """Take the records of a key of which the latest one is no tick, or has no price that can be read."""
         for record in records:
             if record.key != key:
                 continue
-            try:
-                tick = decode_tick(record.value or b"")
-            except BadRecord:
-                continue
-            known, newest = self.found.get(key), NewestTick(tick.event_ms, tick, record.offset, record.time_ms)
-            if (known is None or tick.event_ms > known.event_ms) and _is_mark(key, newest):
+            known, newest = self.found.get(key), _newest(key, record)
+            if newest is not None and (known is None or newest.event_ms > known.event_ms):
                 self.found[key] = newest
 
 
@@ -115,10 +123,13 @@ async def newest_ticks(
     return newest.found
 
 
-def _is_mark(key: bytes, newest: NewestTick) -> bool:
-    tick = newest.tick
+def _newest(key: bytes, record: LogRecord) -> NewestTick | None:
+    """The tick of a record; None where it is none of the key, or has no price that can be read."""
     try:
-        mark_of(tick, newest.offset)
+        tick = decode_tick(record.value or b"")
+        mark_of(tick, record.offset)
     except BadRecord:
-        return False
-    return mark_key(tick.source, tick.symbol) == key
+        return None
+    if mark_key(tick.source, tick.symbol) != key:
+        return None
+    return NewestTick(tick.event_ms, tick, record.offset, record.time_ms)

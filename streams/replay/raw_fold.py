@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.settings import Settings
 
-# Accounts of that many records, some kB each, may wait in memory for their rows to be written.
+# Accounts of that many records, some kB each, may wait in memory for their rows to be written; without statements only
+# the accounts themselves do, and what happened to them does not.
 _UNWRITTEN_MAX = 50_000
+_UNSTATED_MAX = 200_000
 
 
 class NoDeployment(ReplayError):
@@ -39,6 +41,7 @@ class RawFold:
         wanted: The accounts' keys; None for all.
         tables: What was folded before; by default nothing.
         on_folded: Is told each record that was folded into an account or into the whole deployment, with its key.
+        is_stated: Whether statements are made; False for whoever only values accounts, and keeps no checkpoint.
 
     Raises:
         NoDeployment: There is none of that name, or its venue is not installed.
@@ -52,6 +55,7 @@ class RawFold:
         *,
         tables: MemoryTables | None = None,
         on_folded: Callable[[bytes, Positioned], None] | None = None,
+        is_stated: bool = True,
     ) -> None:
         deployments = engine_deployments(settings.deployments)
         found = deployments.get(name)
@@ -61,12 +65,13 @@ class RawFold:
         self.deployment = found
         self.venue = found.venue
         self.topic = topic_name(settings, found.venue.raw.name)
-        self.engine = Engine({name: found}, tables, wanted=wanted, on_folded=on_folded)
+        self.engine = Engine({name: found}, tables, wanted=wanted, on_folded=on_folded, is_stated=is_stated)
         self._routes = None if found.venue.routed is None else found.venue.routes({name: found.own}, self.engine.tables)
         self.name = name
         self._prefix = f"{name}:".encode()
         self._wanted = None if wanted is None else frozenset(wanted)
         self._unwritten = 0
+        self._unwritten_max = _UNWRITTEN_MAX if is_stated else _UNSTATED_MAX
 
     def partitions(self, held: Mapping[Place, Held]) -> dict[int, frozenset[bytes]]:
         """In which partitions of the raw topic the accounts' records stand, and which of the wanted ones in each.
@@ -120,7 +125,7 @@ class RawFold:
             return None
         self.engine.account_record(record.key, decoded, record.time_ms)
         self._unwritten += 1
-        if self._unwritten >= _UNWRITTEN_MAX:
+        if self._unwritten >= self._unwritten_max:
             self.write()
         return decoded
 

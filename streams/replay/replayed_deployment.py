@@ -119,7 +119,9 @@ async def begin_deployment(
     Raises:
         ReplayError: The deployment, the instant or the log is not one for which that can be said.
     """
-    valued = await value_accounts_at(log, settings, name, at_ms, on_record=on_record, checkpoints=checkpoints)
+    valued = await value_accounts_at(
+        log, settings, name, at_ms, on_record=on_record, is_stated=True, checkpoints=checkpoints
+    )
     one = ReplayedDeployment(settings, valued)
     known = mark_keys(one.engine)
     prices, facts = topic_name(settings, PRICE_TICKS), topic_name(settings, INSTRUMENT_FACTS)

@@ -85,7 +85,9 @@ async def what_if_at(
         ReplayError: It cannot be said of this log.
         BadScenario: It names no market that has a mark, or says what cannot be.
     """
-    found = await value_accounts_at(log, settings, deployment, at_ms, on_record=on_record, checkpoints=checkpoints)
+    found = await value_accounts_at(
+        log, settings, deployment, at_ms, on_record=on_record, is_stated=False, checkpoints=checkpoints
+    )
     engine = found.fold.engine
     before = figures_of(engine)
     moved = put_scenario(engine, (deployment, found.fold.venue), scenario, at_ms) if before else {}

@@ -134,7 +134,8 @@ async def basket_sent(settings: Settings, sender: AIOKafkaProducer) -> Calculati
 
 async def tables_at(log: Log, settings: Settings, deployment: str, at_ms: int) -> MemoryTables:
     """Every table of a deployment, folded from the first record on and valued at an instant."""
-    return (await value_accounts_at(log, settings, deployment, at_ms, on_record=lambda _: None)).fold.engine.tables
+    valued = await value_accounts_at(log, settings, deployment, at_ms, on_record=lambda _: None, is_stated=True)
+    return valued.fold.engine.tables
 
 
 def body_in(tables: MemoryTables, account: bytes) -> Mapping[str, Any]:

@@ -199,12 +199,12 @@ class SocketSession:
             hearing=Hearing(key, login.filters),
             says_unknown=self._desk.says_unknown,
         )
-        self._logged_in = _LoggedIn(login, channel, book)
+        self._logged_in = logged_in = _LoggedIn(login, channel, book)
         self._desk.lanes.enter(key.user, channel)
         self.say(events.auth_accepted(key.user_id, str(uuid.uuid4()), caps_of(key), login.sub_id))
         await asyncio.sleep(_SNAPSHOTS_AFTER_S)
         # A key may have been taken away meanwhile.
-        if self._logged_in is not None and self._logged_in.channel is channel:
+        if self._logged_in is logged_in:
             channel.begin()
 
     async def _wait_warm(self) -> None:

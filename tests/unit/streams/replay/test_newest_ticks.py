@@ -25,7 +25,7 @@ def records(seed: int, count: int) -> list[LogRecord]:
         symbol = draws.choice(SYMBOLS)
         price = draws.choice(("1.5", "2", "-1", "nonsense"))
         tick = MarkTick("v", symbol, draws.randint(1, 40), draws.randint(40, 50), price, None, None, None)
-        value = b"no tick" if draws.random() < 0.1 else encode_tick(tick)
+        value = draws.choice((b"no tick", b'{"event_ms":60}')) if draws.random() < 0.1 else encode_tick(tick)
         key = mark_key("v", draws.choice(SYMBOLS) if draws.random() < 0.1 else symbol)
         found.append(LogRecord(offset, "t", SYMBOLS.index(symbol) % 2, offset, key, value))
     # Ticks of a key stand in one partition.

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from models.engine.tables import ACCOUNTS, ALERTS, STATEMENTS, SUBTOTALS, VALUATIONS
 from models.errors import BadRow
 from models.explaining import Term
 from models.ledger.ledger_venue import LEDGER_SETTINGS, Ledger
 from models.provenance import MADE_FROM
 from streams.replay.account_at import At, value_account_at
-from streams.replay.accounts_at import fold_accounts_at, raw_vector
+from streams.replay.accounts_at import fold_accounts_at, raw_vector, value_accounts_at
 from streams.replay.bounded_log import Held
 from streams.replay.checkpoints import found_in
 from streams.replay.explain_process import explained_lines
@@ -62,6 +63,25 @@ async def test_rows_of_any_venue_follow_from_what_they_name() -> None:
     report = await check(world)
 
     assert ([], 2, 2) == (report.differences, report.rows, report.same)
+
+
+async def test_accounts_that_are_only_valued_have_the_same_rows_without_statements() -> None:
+    world = desk()
+    world.set("0").tick(PERP, "130").say(ANN, record("wallet_set", 4, wallet=wallet("70", "USTF0")))
+
+    stated, valued = [
+        (
+            await value_accounts_at(
+                world.log(), world.settings, "desk", world.now_ms, on_record=lambda _: None, is_stated=is_stated
+            )
+        ).fold.engine.tables
+        for is_stated in (True, False)
+    ]
+
+    assert {ANN} <= {key.decode().partition(":")[2] for key in stated.keys(STATEMENTS)}
+    assert [] == [*valued.keys(STATEMENTS)]
+    for table in (ACCOUNTS, VALUATIONS, ALERTS, SUBTOTALS):
+        assert dict(stated.items(table)) == dict(valued.items(table))
 
 
 async def test_a_row_whose_reference_was_compacted_away_is_not_comparable() -> None:

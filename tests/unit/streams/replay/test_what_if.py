@@ -30,7 +30,9 @@ def story() -> Story:
 
 
 async def all_at(story: Story, at_ms: int) -> AccountsAt:
-    return await value_accounts_at(story.log(), story.settings, DEPLOYMENT, at_ms, on_record=lambda _: None)
+    return await value_accounts_at(
+        story.log(), story.settings, DEPLOYMENT, at_ms, on_record=lambda _: None, is_stated=False
+    )
 
 
 def put(found: AccountsAt, scenario: Scenario, at_ms: int) -> tuple[dict[bytes, int | None], list[Outcome]]:
