@@ -96,10 +96,9 @@ class ChangelogFollower:
             consumer.assign([*owned, *standbys])
             for tp, offset in owned.items():
                 consumer.seek(tp, offset)
-            first = await consumer.beginning_offsets(list(standbys))
+            first, end = await consumer.beginning_offsets(list(standbys)), await consumer.end_offsets(list(standbys))
             for tp in standbys:
-                held = self._rows.restored_to(tp.topic, tp.partition)
-                consumer.seek(tp, max(first[tp], -1 if held is None else held + 1))
+                consumer.seek(tp, self._rows.begin(tp.topic, tp.partition, first[tp], end[tp]))
             while True:
                 for tp, records in (await consumer.getmany(timeout_ms=_FETCH_MAX_WAIT_MS)).items():
                     if tp in owned:

@@ -100,8 +100,7 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
             consumer.assign(tps)
             first, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
             for tp in tps:
-                held = self._rows.restored_to(tp.topic, tp.partition)
-                consumer.seek(tp, max(first[tp], -1 if held is None else held + 1))
+                consumer.seek(tp, self._rows.begin(tp.topic, tp.partition, first[tp], end[tp]))
             left = {tp for tp in tps if await consumer.position(tp) < end[tp]}
             while left:
                 for tp, records in (await consumer.getmany(*left, timeout_ms=200)).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import defaultdict
 from io import UnsupportedOperation
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from streams.kafka.record import Record
 
+_log = logging.getLogger(__name__)
+
 # One cache for all tables and partitions of the process; Faust's own store takes 2 GiB for each of them.
 _BLOCK_CACHE_BYTES = 64 << 20
 # Each partition of each table has a memtable: the first bound is for one, the second for all together. Those of
@@ -30,6 +33,7 @@ _WRITE_BUFFERS_BYTES = 256 << 20
 _BLOOM_BITS = 10
 # The store's own keys begin with a byte that no row's key begins with.
 _OWN = b"\x00"
+_CHANGELOG_KEY = b"\x00changelog"
 _OFFSET_KEY = b"\x00offset"
 _OVERWRITTEN_KEY = b"\x00overwritten:"
 _REPLACED = "expected rows to be restored by SliceRecovery from the changelog, found Faust's own way taken"
@@ -66,6 +70,9 @@ class RowStore(base.Store):  # type: ignore[misc]
     A key is *overwritten* while its last record in the changelog is below the current row, because a fenced owner wrote
     late: compaction would keep the wrong row. Overwritten keys are stored beside the offset, in the same write, since a
     worker that restored past such a record and died before it wrote its row again would not read the record twice.
+
+    A volume may outlive the changelog that its stores are of: under another epoch or prefix, or where topics were made
+    anew, other records have the same offsets. So a store says which changelog it is of, and begins anew under another.
     """
 
     def __post_init__(self) -> None:
@@ -115,6 +122,27 @@ class RowStore(base.Store):  # type: ignore[misc]
         # Offsets missing before our batch are records of another worker, which the store does not have: its offset must
         # not pass them.
         self._commit(partition, durable, last_offset if first_offset == held + 1 else held, frozenset(overwritten))
+
+    def begin(self, partition: int, changelog: str, first: int, end: int) -> int:
+        """Find where the changelog is to be read on; rows that are of another one are dropped.
+
+        Args:
+            partition: The partition.
+            changelog: The changelog's full name.
+            first: The first offset that it holds.
+            end: The offset behind its last record.
+        """
+        held, of = self.restored_to(partition), self._changelog(partition)
+        if of not in {None, changelog} or (held is not None and held >= end):
+            _log.warning(
+                "dropped rows of a volume: expected those of %s partition=%d end=%d, found those of %s up to offset %s",
+                changelog, partition, end, of or changelog, held,
+            )  # fmt: skip
+            self._clear(partition)
+            held = None
+        if of != changelog:
+            self._note_changelog(partition, changelog)
+        return first if held is None else max(first, held + 1)
 
     def restore(self, partition: int, records: Sequence[Record[bytes]]) -> None:
         """Apply changelog records of a partition, in their order."""
@@ -180,6 +208,17 @@ class RowStore(base.Store):  # type: ignore[misc]
         del args, kwargs
         raise UnsupportedOperation(_REPLACED)
 
+    def _changelog(self, partition: int) -> str | None:
+        """The changelog that the rows are of; None where that is not said, as by versions that did not say it."""
+        raise NotImplementedError
+
+    def _note_changelog(self, partition: int, changelog: str) -> None:
+        raise NotImplementedError
+
+    def _clear(self, partition: int) -> None:
+        """Drop everything of a partition."""
+        raise NotImplementedError
+
     def _read(self, partition: int, key: bytes) -> bytes | None:
         raise NotImplementedError
 
@@ -203,6 +242,7 @@ class MemoryStore(RowStore):
         super().__post_init__()
         self._rows: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
         self._offsets: dict[int, int] = {}
+        self._changelogs: dict[int, str] = {}
 
     def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over every key and durable row of a partition."""
@@ -214,9 +254,17 @@ class MemoryStore(RowStore):
 
     def forget(self, partition: int) -> None:
         """Drop the partition's rows."""
-        self._rows.pop(partition, None)
-        self._offsets.pop(partition, None)
-        self._overwritten.pop(partition, None)
+        self._clear(partition)
+
+    def _changelog(self, partition: int) -> str | None:
+        return self._changelogs.get(partition)
+
+    def _note_changelog(self, partition: int, changelog: str) -> None:
+        self._changelogs[partition] = changelog
+
+    def _clear(self, partition: int) -> None:
+        for held in (self._rows, self._offsets, self._overwritten, self._changelogs):
+            held.pop(partition, None)
 
     def _read(self, partition: int, key: bytes) -> bytes | None:
         return self._rows[partition].get(key)
@@ -283,6 +331,17 @@ class RocksStore(RowStore):
         for partition in list(self._dbs):
             self.forget(partition)
 
+    def _changelog(self, partition: int) -> str | None:
+        name = self._db(partition).get(_CHANGELOG_KEY)
+        return None if name is None else name.decode()
+
+    def _note_changelog(self, partition: int, changelog: str) -> None:
+        self._db(partition).put(_CHANGELOG_KEY, changelog.encode())
+
+    def _clear(self, partition: int) -> None:
+        self.forget(partition)
+        shutil.rmtree(self._path(partition))
+
     def _read(self, partition: int, key: bytes) -> bytes | None:
         return self._db(partition).get(key)
 
@@ -332,10 +391,14 @@ class RocksStore(RowStore):
             options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
             options.set_write_buffer_manager(RocksStore._buffers)
             options.set_block_based_table_factory(table)
-            path: Path = self.app.conf.tabledir / f"{self.table_name}-{partition}"
+            path = self._path(partition)
             path.parent.mkdir(parents=True, exist_ok=True)
             db = self._dbs[partition] = rocksdict.Rdict(str(path), options)
             unlogged: Any = rocksdict.WriteOptions()  # its stub has the attribute as a method
             unlogged.disable_wal = True
             db.set_write_options(unlogged)
         return db
+
+    def _path(self, partition: int) -> Path:
+        path: Path = self.app.conf.tabledir / f"{self.table_name}-{partition}"
+        return path

@@ -214,9 +214,16 @@ class Rows:
             self._publisher.flush(at_once=True)
             await receipt.acknowledged()
 
-    def restored_to(self, changelog: str, partition: int) -> int | None:
-        """Offset up to which a changelog is in its store, None where nothing is."""
-        return self._store_of(changelog).restored_to(partition)
+    def begin(self, changelog: str, partition: int, first: int, end: int) -> int:
+        """Find where a changelog is to be read on into its store; rows that are of another one are dropped.
+
+        Args:
+            changelog: The changelog's full name.
+            partition: The partition.
+            first: The first offset that it holds.
+            end: The offset behind its last record.
+        """
+        return self._store_of(changelog).begin(partition, changelog, first, end)
 
     def restore(self, changelog: str, partition: int, records: Sequence[Record[bytes]]) -> None:
         """Apply records of a changelog to its store.

@@ -27,6 +27,7 @@ from streams.repartition import copying
 from streams.repartition.copied_topics import CopiedTopic, copied_topics
 from streams.repartition.copying import copy_left, find_left, opened_target
 from streams.replay.kafka_log import KafkaLog
+from streams.settings import WorkerSettings
 from tests.support.eventually import eventually
 from tests.support.golden import CHAIN_TABLES, FORKS, Oracle, forked_chain, forked_deployment, ticks
 from tests.support.pipeline import feed_rows, producer, worker, write_chain, write_ticks
@@ -47,10 +48,10 @@ SYMBOLS = [f"S{number}USDT" for number in range(1, 30)]
 
 
 def widened(before: Settings, partitions: int) -> Settings:
-    """The configuration that goes on: so many partitions under another prefix, and the next epoch."""
+    """The configuration that goes on, on the same volumes: so many partitions under another prefix, the next epoch."""
     prefix = f"{before.topics.prefix}wide-"
     topics = before.topics.model_copy(update={"prefix": prefix, "partitions": partitions})
-    return before.model_copy(update={"topics": topics, "epoch": before.epoch + 1, "data_dir": before.data_dir / "wide"})
+    return before.model_copy(update={"topics": topics, "epoch": before.epoch + 1})
 
 
 async def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, former: str) -> Result:
@@ -97,12 +98,16 @@ async def test_twice_as_many_partitions_have_what_is_written_meanwhile_and_a_wor
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "_MOST_RECORDS", 200)
-    before = settings(deployments=forked_deployment(), topics={"partitions": 2})
+    rocks = WorkerSettings(store="rocksdb")
+    before = settings(deployments=forked_deployment(), topics={"partitions": 2}, worker=rocks)
     after = widened(before, 4)
     await create_all(before)
     await write_chain(before, FORKS, forked_chain())
     await write_prices(before, 20)
     await write_whitelist(before, 20)
+    async with worker(before) as process:
+        await process.ready(60)
+        await eventually(lambda: all_folded(before), 120)
     await create_all(after)
     async with worker(after) as process:
         await process.ready(60)

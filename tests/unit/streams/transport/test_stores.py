@@ -206,3 +206,49 @@ def test_a_store_that_is_closed_leaves_all_its_rows(tmp_path: Path) -> None:
     assert [(b"k", row(2, 5))] == list(store.rows(0))
     assert 9 == store.restored_to(0)
     store.forget(0)
+
+
+def held(store: RowStore) -> RowStore:
+    """Four records of a changelog are in the store."""
+    store.begin(0, "epoch-1", 0, 4)
+    restore(store, *(Fetched(b"k%d" % offset, row(1, offset), offset) for offset in range(4)))
+    return store
+
+
+def test_a_store_goes_on_behind_what_it_has_of_its_changelog(store: RowStore) -> None:
+    assert 4 == held(store).begin(0, "epoch-1", 0, 9)
+    assert 4 == store.begin(0, "epoch-1", 0, 4)
+    assert 6 == store.begin(0, "epoch-1", 6, 9)
+    assert 4 == len(dict(store.rows(0)))
+
+
+@pytest.mark.parametrize(("changelog", "end"), [("epoch-2", 9), ("epoch-2", 0), ("epoch-1", 3), ("epoch-1", 0)])
+def test_a_store_of_another_changelog_or_of_one_that_was_made_anew_begins_anew(
+    store: RowStore, changelog: str, end: int
+) -> None:
+    assert 0 == held(store).begin(0, changelog, 0, end)
+    assert ([], None) == (list(store.rows(0)), store.restored_to(0))
+    restore(store, Fetched(b"k", row(1, 1), 0))
+    assert 1 == store.begin(0, changelog, 0, 9)
+
+
+def test_a_rocksdb_that_is_opened_again_still_knows_its_changelog_and_one_that_never_knew_is_kept(
+    tmp_path: Path,
+) -> None:
+    def opened() -> RowStore:
+        return RocksStore("store://", App(Conf(tmp_path)), Table("rows"), table_name="rows")
+
+    held(opened()).forget(0)
+    again = opened()
+    assert 0 == again.begin(0, "epoch-2", 0, 9)
+    restore(again, Fetched(b"k", row(1, 1), 0))
+    again.forget(0)
+    assert 1 == opened().begin(0, "epoch-2", 0, 9)
+
+
+def test_rows_of_a_version_that_did_not_say_of_which_changelog_they_are_are_kept(store: RowStore) -> None:
+    restore(store, Fetched(b"k", row(1, 1), 0))
+
+    assert 1 == store.begin(0, "epoch-1", 0, 9)
+    assert 1 == len(dict(store.rows(0)))
+    assert 0 == store.begin(0, "epoch-2", 0, 9)
