@@ -5,7 +5,8 @@ others may give anything and raise anything. A worker that ended at that would b
 and fold no other venue's; so all that a package is asked for passes here, and comes out as ``models.venue`` says:
 
 * What it raises at a record, and what it makes of one that no row can hold, makes the account suspect, as a record does
-  that cannot be read. Where the venue cannot even say that, the record is refused, and the account stays as it was.
+  that cannot be read. Only a ``BadRecord`` of ``decode`` or ``fold`` itself is the venue's word that the record is
+  none, and changes nothing. Where the venue cannot say that the account is suspect, the record is refused, too.
 * To leave the process, as ``sys.exit`` does, is a fault as any other; an interruption from outside is none of its own.
 * What it raises at a row is a ``BadRow``, and at an account that is to be valued ``NoAnswer``, which is one whose row
   was read: the account's figures are unknown.
@@ -56,6 +57,13 @@ T = TypeVar("T")
 _OPTIONAL = ("booking_names", "moves", "charged")
 # Hooks that are given a row itself: where one of these fails, the row cannot be read.
 _READING = frozenset({"read", "read_held"})
+
+
+class _Undecoded(NamedTuple):
+    """A record at which the package failed before it was decoded: the account misses it."""
+
+    position: LogOffset
+    cause: str
 
 
 class _Answers(NamedTuple):
@@ -144,21 +152,26 @@ class GuardedVenue:
         """Nothing is told to holders beside the account itself."""
 
     def decode(self, value: bytes, position: LogOffset) -> Positioned:
-        """As the venue says.
+        """As the venue says; where it raises anything else, or its record stands elsewhere, one that cannot be folded.
 
         Raises:
-            BadRecord: The venue raises anything, or its record stands elsewhere.
+            BadRecord: The venue raises it.
         """
-
-        def decoded() -> Positioned:
+        try:
             record = self._venue.decode(value, position)
-            if record.position != position:
-                msg = f"expected a record at {position}, found one at {record.position!r:.200}"
-                raise TypeError(msg)
-            # What is said of a deployment is written to a row as it is, and read again by the next worker.
-            return decode_account_record(encode_account_record(record)) if isinstance(record, Progress) else record
+        except BadRecord as error:
+            # It may be of a class of the package's own.
+            raise BadRecord(cause_of(error)) from error
+        except BaseException as error:  # noqa: BLE001 - code of others may raise anything
+            return self._undecoded(position, error)
+        try:
+            return _expect_standing(record, position)
+        except BaseException as error:  # noqa: BLE001 - what it gave may raise anything, too
+            return self._undecoded(position, error)
 
-        return self._of_record("decode", decoded)
+    def _undecoded(self, position: LogOffset, error: BaseException) -> _Undecoded:
+        self._fault("decode", error)
+        return _Undecoded(position, cause_of(error))
 
     def read(self, row: bytes) -> Any:  # noqa: ANN401 - it is the venue's own
         """As the venue says.
@@ -207,18 +220,24 @@ class GuardedVenue:
         """As the venue says; suspect where it raises anything but ``BadRecord``, or where its account is none.
 
         Raises:
-            BadRecord: The venue raises it, or cannot say that the account is suspect.
+            BadRecord: The venue's own fold raises it, or the venue cannot say that the account is suspect.
         """
+        if isinstance(record, _Undecoded):
+            return self.doubt(before, record.position, record.cause)
         try:
             after = self._venue.fold(_own(before), record, known)
-            if after is _own(before) and before is not None:
-                return before
-            answers = self._checked(before, record.position, after)
-            return _Folded(after, self._with_events(before, record, after, answers))
         except BadRecord as error:
             # It may be of a class of the package's own.
             raise BadRecord(cause_of(error)) from error
         except BaseException as error:  # noqa: BLE001 - code of others may raise anything
+            self._fault("fold", error)
+            return self.doubt(before, record.position, cause_of(error))
+        if after is _own(before) and before is not None:
+            return before
+        try:
+            answers = self._checked(before, record.position, after)
+            return _Folded(after, self._with_events(before, record, after, answers))
+        except BaseException as error:  # noqa: BLE001 - the record was folded, so a BadRecord is no word of it, either
             self._fault("fold", error)
             return self.doubt(before, record.position, cause_of(error))
 
@@ -423,6 +442,14 @@ class _GuardedValuer:
             BadRow: The venue raises anything, or its columns are not those of a valuation.
         """
         return self._venue.valued(lambda: self._valuer.value(inputs, unsupported=unsupported))
+
+
+def _expect_standing(record: Positioned, position: LogOffset) -> Positioned:
+    if record.position != position:
+        msg = f"expected a record at {position}, found one at {record.position!r:.200}"
+        raise TypeError(msg)
+    # What is said of a deployment is written to a row as it is, and read again by the next worker.
+    return decode_account_record(encode_account_record(record)) if isinstance(record, Progress) else record
 
 
 def _own(account: Any) -> Any:  # noqa: ANN401 - it is the venue's own

@@ -242,7 +242,11 @@ class PlainVenue(Generic[S]):
         return self._rows.write(_Columns(self.kind, self.schema, account.applied, account.suspect, account.state))
 
     def fold(self, before: PlainAccount[S] | None, record: Own, known: DeploymentWatermark) -> PlainAccount[S]:
-        """Fold a record; one at or below ``applied`` was folded before."""
+        """Fold a record; one at or below ``applied`` was folded before.
+
+        Raises:
+            BadRecord: It cannot be read, and the account is suspect already, which it stays.
+        """
         del known  # No record waits for finality.
         if before is not None and record.position <= before.applied:
             return before
@@ -257,6 +261,8 @@ class PlainVenue(Generic[S]):
             if before is None or after is not before.state:
                 self._expect_written(before, record.value, after)
         except UNREADABLE as error:
+            if before is not None and before.suspect is not None:
+                raise BadRecord(cause_of(error)) from error
             return self.doubt(before, record.position, cause_of(error))
         if before is not None and after is before.state:
             return before

@@ -145,6 +145,18 @@ def test_no_bytes_of_a_record_end_the_fold_or_touch_another_account(bad: bytes) 
     assert ("valued", str(7 * E18)) == tuple(world.body(VALUATIONS, b"game:Bob")[name] for name in ("status", "equity"))
 
 
+def test_each_record_of_a_suspect_account_that_cannot_be_read_is_refused_with_its_own_cause() -> None:
+    world = World()
+    world.say(cash("1000"), {"kind": "cash"}, opened("BTCUSDT", "1", "5"))
+    one_refused = list(world.engine.refused)
+    # Whether it would be a whole state cannot be said of it.
+    world.say({"kind": "snapshot"}, snapshot("7"))
+
+    assert [True] == ["cash" in one for one in one_refused]
+    assert [False, True] == ["snapshot" in one for one in world.engine.refused]
+    assert ("valued", str(7 * E18)) == (world.value()["status"], world.value()["equity"])
+
+
 def test_a_fault_of_a_package_at_a_record_makes_the_account_suspect() -> None:
     class Careless(type(PAPER)):  # type: ignore[misc]
         def apply(self, state: object, value: bytes) -> object:
