@@ -27,6 +27,7 @@ from models.package_faults import cause_of, expect_own, said_of
 from models.package_values import (
     checked_account,
     checked_booked,
+    checked_booking_names,
     checked_exposure,
     checked_held,
     checked_history,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Hooks that a venue may have beside those of ``Venue``; whoever needs one looks whether it is there.
-_OPTIONAL = ("booking_names", "moves", "charged")
+_OPTIONAL = ("moves", "charged")
 # Hooks that are given a row itself: where one of these fails, the row cannot be read.
 _READING = frozenset({"read", "read_held"})
 
@@ -100,7 +101,8 @@ class GuardedVenue:
         on_fault: Called with its kind, what it was asked for, and what it raised, where that is not what it may raise.
 
     Raises:
-        ValueError: It routes its records, or has others tell of positions: both are of built-in venues alone.
+        ValueError: It routes its records, or has others tell of positions: both are of built-in venues alone. Or
+            ``booking_names`` has a name that no booking has.
     """
 
     routed = None
@@ -121,6 +123,7 @@ class GuardedVenue:
                 own = getattr(venue, name)
                 setattr(self, name, partial(_asked, own) if callable(own) else own)
         if isinstance(venue, TellsBookings):
+            self.booking_names = checked_booking_names(venue.booking_names)
             self.bookings = self._bookings
 
     def account_id(self, text: str) -> str | None:
@@ -355,7 +358,7 @@ class GuardedVenue:
         if not isinstance(self._venue, TellsBookings):
             return None
         booked = self._venue.bookings(_own(before), record, _own(after), happened)
-        return None if booked is None else checked_booked(booked)
+        return None if booked is None else checked_booked(booked, record.position, self.booking_names)
 
     def _checked(self, before: Account | None, position: LogOffset | None, after: Any) -> _Answers:  # noqa: ANN401
         """Ask now for all that is asked of an account later, and expect that rows can hold it."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from models.book_figures import Exposure, Shown
-from models.bookings import Booked, decode_booking_record, encode_booked
+from models.bookings import NAMES, Booked, decode_booking_record, encode_booked
 from models.bounded_columns import DIGITS_MAX, BoundedAmount, BoundedE18, BoundedId, Word
 from models.codec import NUMBER_MAX, encode_body
 from models.errors import BadRecord
@@ -24,6 +24,7 @@ from models.venue import Valued
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models.chain_records import LogOffset
     from models.valuations import Body
 
 # A row of so many bytes leaves room for its provenance in a record of a megabyte, which is what the broker takes.
@@ -169,8 +170,22 @@ def checked_held(held: Any) -> Any:  # noqa: ANN401 - it is the venue's own
     return held
 
 
-def checked_booked(booked: Booked) -> Booked:
-    """The bookings of a record, if whoever reads them can."""
+def checked_booking_names(names: Any) -> Sequence[str]:  # noqa: ANN401 - it may be anything
+    """The names of a venue's bookings, if readers of bookings know each of them."""
+    if not isinstance(names, list | tuple) or not all(name in NAMES for name in names):
+        msg = f"expected booking_names out of {', '.join(NAMES)}, found {names!r:.200}"
+        raise ValueError(msg)
+    return tuple(names)
+
+
+def checked_booked(booked: Booked, position: LogOffset, names: Sequence[str]) -> Booked:
+    """The bookings of a record, if whoever reads them can.
+
+    Args:
+        booked: The bookings.
+        position: Where the record stands, under which they are kept.
+        names: The names that the venue says its bookings have.
+    """
     try:
         read = [decode_booking_record(value) for value in encode_booked(booked)]
     except BadRecord as error:
@@ -179,6 +194,12 @@ def checked_booked(booked: Booked) -> Booked:
     if not all(isinstance(one, Booked) for one in read):
         msg = f"expected bookings, found {booked!r:.200}"
         raise TypeError(msg)
+    if booked.position != position or booked.first:
+        msg = f"expected all bookings of the record at {position}, found some of {booked.position} from {booked.first}"
+        raise ValueError(msg)
+    if any(one.name not in names for one in booked.bookings):
+        msg = f"expected bookings whose names booking_names has, {', '.join(names)}, found {booked!r:.200}"
+        raise ValueError(msg)
     return booked
 
 

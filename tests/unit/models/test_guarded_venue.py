@@ -160,6 +160,8 @@ def test_a_state_that_no_record_can_hold_makes_its_account_suspect() -> None:
         Booked((0, -1), 2**64, NOW_MS, (Booking(OPEN, "trade"),)),
         Booked((0, -1), -1, NOW_MS, (Booking(OPEN, "trade", quantity="1.5"),)),
         Booked((0, -1), -1, NOW_MS, (Booking(OPEN, "trade", quantity="1" * 341),)),
+        Booked((1, -1), -1, NOW_MS, (Booking(OPEN, "trade"),)),
+        Booked((0, -1), -1, NOW_MS, (Booking("fee", "trade"),)),
         Unbooked((0, -1), 0),
         "nothing",
     ],
