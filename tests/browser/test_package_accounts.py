@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PRICES = {"BTCUSDT": "57000.000000000000000001", "BTCUSD": "57000", "XBTUSD": "57000"}
 ANN, COINS = "game:Ann", "coins:7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2"
 FOREVER_MS = 10**15
 NOTHING = "\N{EN DASH}"
@@ -81,7 +82,7 @@ def filled() -> Scene:
         engine.account_record(account.encode(), Own((offset, -1), json.dumps(record).encode()))
     engine.fold("paper")
     engine.fold("inverse")
-    for offset, (market, price) in enumerate((("BTCUSDT", "57000.000000000000000001"), ("BTCUSD", "57000"))):
+    for offset, (market, price) in enumerate(PRICES.items()):
         engine.tick(MarkTick(SOURCE, market, at_ms, at_ms, price, None, None, None), offset)
     engine.value(at_ms)
     tables = scene.tables

@@ -41,6 +41,9 @@ FOREVER_MS = 10**15
 ANN, COINS = "game:Ann", "coins:7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2"
 BROKEN = "coins:7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K3"
 OTHER_CASE = "coins:7np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2"
+# A coin is worth a dollar here, so that figures are what they are in coins.
+COIN_TICK = ("XBTUSD", "1", 1)
+OWN = ("currency", "upnl_native", "equity_native", "available_balance_native", "order_margin_native")
 RECORDS = {"game": "paper-records", "coins": "inverse-records"}
 
 
@@ -105,8 +108,9 @@ async def told(socket: ClientWebSocketResponse, upnl: str) -> dict[str, Any]:
         for message in json.loads((await socket.receive(60)).data):
             if message["type"] in {"snapshot", "delta"}:
                 view |= message["data"]
-                # The contract names the columns that all venues have; this one is the package's own.
-                message["data"].pop("order_margin", None)
+                # The contract names the columns that all venues have; these are the package's own.
+                for name in OWN:
+                    message["data"].pop(name, None)
             validate_server_message(message)
     return view
 
@@ -124,7 +128,7 @@ def with_packages(settings: Callable[..., Settings]) -> Settings:
 async def begin(settings: Settings) -> None:
     """Write what all accounts have, and the prices of their markets."""
     await create_all(settings)
-    await write_ticks(settings, [tick("BTCUSDT", "110", 1), tick("BTCUSD", "100", 1)])
+    await write_ticks(settings, [tick("BTCUSDT", "110", 1), tick("BTCUSD", "100", 1), tick(*COIN_TICK)])
     await write_chain(settings, DEPLOYMENT, golden_chain())
     await say(
         settings,
@@ -180,7 +184,7 @@ async def test_they_are_served_as_symmio_is_and_no_row_of_theirs_touches_it(
         await eventually(symmio.is_folded, 60)
         await eventually(lambda: client.shows(ANN, upnl="20", notional="220", equity="1020"), 30)
         # 500 dollars x (1/50 - 1/100) are 5 coins.
-        await eventually(lambda: client.shows(COINS, upnl="5", notional="5", equity="6", order_margin=str(10**17)), 30)
+        await eventually(lambda: client.shows(COINS, upnl="5", notional="5", equity="6", order_margin_native="0.1"), 30)
         await _expect_more_than_a_valuation(client)
         await _expect_an_alarm(client, mine)
 

@@ -283,7 +283,7 @@ def _inverse_records(draw: st.DrawFn) -> bytes:
 
 
 @_bounded
-@given(steps_of(_inverse_records(), ["BTC", "ETH"]))
+@given(steps_of(_inverse_records(), ["BTC", "ETH", "XBTUSD"]))
 def test_of_an_account_of_a_package_that_implements_the_seam_itself(steps: list[Step]) -> None:
     check(INVERSE.venue, {}, steps)
 

@@ -341,7 +341,7 @@ def _inverse() -> Shape:
         return _keyed(draws), json.dumps({**said, "positions": held}).encode()
 
     venue: Any = GuardedVenue(INVERSE.venue, _expect_sound)
-    markets = {"BTC": (90.0, 110.0), "ETH": (90.0, 110.0)}
+    markets = {"BTC": (90.0, 110.0), "ETH": (90.0, 110.0), "XBTUSD": (0.9, 1.1)}
     return Shape(EngineDeployment(venue, None, sources, settings="0d"), (), record, markets, {})
 
 

@@ -74,6 +74,8 @@ class World:
         self.engine = Engine(self._deployments)
         self._offset = 0
         self._tick = 0
+        # What a coin is worth: a dollar, so that figures are what they are in coins.
+        self.tick("XBTUSD", "1")
 
     def say(self, *records: dict[str, Any], key: bytes = KEY) -> None:
         for record in records:

@@ -1,4 +1,7 @@
-"""Inverse contracts: sizes are in dollars, gains and losses in the coin, size x (1 / entry - 1 / mark).
+"""Inverse contracts: sizes are in dollars, gains and losses in one coin, bitcoin: size x (1 / entry - 1 / mark).
+
+Figures are in dollars, as at every venue: coins at the mark of the market XBTUSD, which settings give a source. Beside
+them stand the same in coins, in the columns that end in ``_native``.
 
 A record is a JSON object, keyed ``<deployment>:<account>``, the account's id in base58:
 

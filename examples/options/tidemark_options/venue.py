@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -35,17 +35,21 @@ from tidemark.venue import (
     decode_order,
     distance_bps,
     divide_toward_zero,
+    format_e18,
     parse_e18,
 )
 from tidemark_options.state import Contract, Whole, after, read_record
 
 _BASE58 = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}")
 _BPS = 10_000
+# The market whose mark is what a coin is worth in dollars: an index, as contracts have marks of their own.
+_COIN = "XBTUSD"
+_CURRENCY = "BTC"
 # So much of what a position was worth in coins at its entry is kept back.
 _MAINTENANCE_BPS = 100
 # A sum of doubles is off by far less than this share of its terms.
 _ROUNDING = 1e-12
-# Each gain is truncated by up to 1e-18 coins.
+# Each gain is truncated by up to 1e-18 coins, and what it is worth by up to 1e-18 dollars.
 _TRUNCATION = 1e-18
 
 
@@ -78,6 +82,19 @@ class _Row(msgspec.Struct):
     applied: LogOffset
     state: Whole | None
     suspect: tuple[str, LogOffset] | None
+
+
+_NATIVE = ("upnl_native", "equity_native", "available_balance_native", "order_margin_native")
+_SUMS = ("upnl_coins", "upnl", "notional")
+
+
+class _Worth(NamedTuple):
+    """What a position has gained and what it is worth; None without its mark, in dollars also without the coin's."""
+
+    upnl_coins: int | None = None
+    notional_coins: int | None = None
+    upnl: int | None = None
+    notional: int | None = None
 
 
 _decode_row = msgspec.json.Decoder(_Row).decode
@@ -178,27 +195,33 @@ class Inverse:
         return self.read(row)
 
     def exposure(self, deployment: str, held: Account, inputs: Inputs) -> Exposure:
-        """The tangent at the marks in use, and how far below it the value may lie.
+        """The tangent at the marks in use, and how far below it the value may lie, in dollars.
 
-        With s = size, e = entry and m0 the mark, a position gains f(m) = s / e - s / m. The tangent at m0 is
-        s / e - s / m0 + (s / m0^2) x (m - m0). With m = m0 x (1 + d), f lies below it by (s / m0) x d^2 / (1 + d), so
-        a long by at most (s / m0) x MOVE_MAX^2 / (1 - MOVE_MAX). A short's f is convex and lies above it.
+        With F what is free in coins, m the mark of the coin, and of each position the size s, the entry e and the mark
+        x, an account is worth m x (F + sum of g(x)), g(x) = s / e - s / x. The tangent at m0 and x0 gains F + sum of
+        g(x0) with m, and m0 x s / x0^2 with each x. With m = m0 x (1 + c) and x = x0 x (1 + d), the value of a position
+        is off it by (m0 x s / x0) x d x (c - d) / (1 + d), so by at most 2 x MOVE_MAX^2 / (1 - MOVE_MAX) of what the
+        position is worth.
         """
         if held.suspect is not None or held.state is None:
             return Exposure({}, 0.0, 0.0)
+        state, coin_used = held.state, inputs.mark(_COIN)
+        coin = 1.0 if coin_used is None else coin_used.mark_e18 / E18
+        free = _free_e18(state) / E18
         signed: dict[tuple[str, int | str], float] = {}
-        cost = slack = gross = 0.0
-        for contract in held.state.positions.values():
+        gains = cost = slack = gross = 0.0
+        for contract in state.positions.values():
             market, used = (deployment, contract.market), inputs.mark(contract.market)
             size, entry = contract.size_e18 / E18, contract.entry_e18 / E18
             mark = entry if used is None else used.mark_e18 / E18
-            signed[market] = signed.get(market, 0.0) + size / mark / mark
-            cost += 2 * size / mark - size / entry
-            slack += max(size, 0.0) / mark * MOVE_MAX * MOVE_MAX / (1 - MOVE_MAX)
+            gains += size / entry - size / mark
             gross += abs(size) * (1 / mark + 1 / entry)
-        margin = _free_e18(held.state) / E18
-        slack += _ROUNDING * (abs(margin) + gross) + _TRUNCATION * len(held.state.positions)
-        return Exposure(signed, cost, margin, slack)
+            signed[market] = signed.get(market, 0.0) + coin * size / mark / mark
+            cost += coin * size / mark
+            slack += coin * abs(size) / mark * 2 * MOVE_MAX * MOVE_MAX / (1 - MOVE_MAX)
+        signed[deployment, _COIN] = signed.get((deployment, _COIN), 0.0) + free + gains
+        slack += _ROUNDING * coin * (abs(free) + gross) + _TRUNCATION * (1 + 2 * coin) * (1 + len(state.positions))
+        return Exposure(signed, cost, 0.0, slack)
 
     def statement(self, account: Account) -> Mapping[str, Any] | None:
         """Wallets and orders, which no mark values."""
@@ -210,29 +233,33 @@ class Inverse:
         return () if after.suspect is not None else (msgspec.to_builtins(read_record(record.value)),)
 
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What orders keep back."""
-        return {"order_margin": body["order_margin"]}
+        """The coin, and what is in coins of all that is known in coins."""
+        known = {name: format_e18(int(body[name])) for name in _NATIVE if body[name] is not None}
+        return {"currency": body["currency"], **known}
 
     def valuer(self, held: Account, term: int) -> ValuedWhole:
         """One that keeps nothing: each valuation works out everything."""
         return ValuedWhole(self, held, term)
 
     def value(self, held: Account, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
-        """Value the positions at the marks in use, in coins, each truncated toward zero."""
+        """Value the positions in coins at their marks and in dollars at the coin's, each truncated toward zero."""
         state = held.state or Whole(0, {}, {}, {})
         status = _unknown(held, unsupported=unsupported)
         contracts = sorted(state.positions.items())
         marks = [None if status else inputs.mark(contract.market) for _, contract in contracts]
-        values = [_value(contract, mark) for (_, contract), mark in zip(contracts, marks, strict=True)]
-        is_complete = status is None and None not in values
-        upnl = sum(value[0] for value in values if value is not None)
-        notional = sum(value[1] for value in values if value is not None)
-        available = _free_e18(state) + upnl
-        used = [mark for mark in marks if mark is not None]
+        coin = None if status or not _needs_coin(state) else inputs.mark(_COIN)
+        worths = [_worth(contract, mark, coin) for (_, contract), mark in zip(contracts, marks, strict=True)]
+        is_known_in_coins = status is None and None not in marks
+        lacks_coin = status is None and coin is None and _needs_coin(state)
+        is_complete = is_known_in_coins and not lacks_coin
+        upnl_coins, upnl, notional = (sum(getattr(worth, name) or 0 for worth in worths) for name in _SUMS)
+        available_coins = _free_e18(state) + upnl_coins
+        available = _dollars(_free_e18(state), coin) + upnl
+        used = [mark for mark in (*marks, coin) if mark is not None]
         shown = {
             "upnl": str(upnl),
             "notional": str(notional),
-            "equity": str(_coins_e18(state) + upnl),
+            "equity": str(_dollars(_coins_e18(state), coin) + upnl),
             "available_balance": str(available),
             "liquidatable": available < 0,
             "distance_bps": distance_bps(available, notional),
@@ -242,18 +269,23 @@ class Inverse:
             "position": list(held.applied),
             "status": status or (VALUED if is_complete else UNPRICED),
             "stale": sum(mark.stale for mark in used),
-            "unpriced": 0 if status else values.count(None),
+            "unpriced": 0 if status else lacks_coin + sum(worth.upnl is None for worth in worths),
             **(shown if is_complete else dict.fromkeys(shown)),
             "as_of_ms": min((mark.event_ms for mark in used), default=state.time_ms),
             "positions": [
-                {**_body(*one), "liquidation_price": _liquidation_price(state, one[0][1], one[1], available)}
+                {**_body(*one), "liquidation_price": _liquidation_price(state, one[0][1], one[1], available_coins)}
                 if is_complete
                 else _body(*one)
-                for one in zip(contracts, marks, values, strict=True)
+                for one in zip(contracts, marks, worths, strict=True)
             ],
             "owner": None,
             "last_complete": None,
-            "order_margin": str(_order_margin_e18(state)),
+            "currency": _CURRENCY,
+            "upnl_native": str(upnl_coins) if is_known_in_coins else None,
+            "equity_native": str(_coins_e18(state) + upnl_coins) if is_known_in_coins else None,
+            "available_balance_native": str(available_coins) if is_known_in_coins else None,
+            "order_margin_native": str(_order_margin_e18(state)),
+            "conversions": {} if coin is None else {_COIN: {**_named(coin), "stale": coin.stale}},
         }
         return Valued(body, Shown(available / E18, notional / E18) if is_complete else None)
 
@@ -280,13 +312,25 @@ def _free_e18(state: Whole) -> int:
     return _coins_e18(state) - _order_margin_e18(state) - worth_e18 * _MAINTENANCE_BPS // _BPS
 
 
-def _value(contract: Contract, mark: UsedMark | None) -> tuple[int, int] | None:
+def _needs_coin(state: Whole) -> bool:
+    """Whether there is anything whose worth in dollars the coin's mark has to say."""
+    return bool(state.positions or state.orders or _coins_e18(state))
+
+
+def _dollars(coins_e18: int, coin: UsedMark | None) -> int:
+    return 0 if coin is None else divide_toward_zero(coins_e18 * coin.mark_e18, E18)
+
+
+def _worth(contract: Contract, mark: UsedMark | None, coin: UsedMark | None) -> _Worth:
     if mark is None:
-        return None
+        return _Worth()
     size_e18, entry_e18 = contract.size_e18, contract.entry_e18
     # 1 / entry - 1 / mark over one denominator, so that it is truncated once.
     upnl = divide_toward_zero(size_e18 * E18 * (mark.mark_e18 - entry_e18), entry_e18 * mark.mark_e18)
-    return upnl, abs(size_e18) * E18 // mark.mark_e18
+    notional = abs(size_e18) * E18 // mark.mark_e18
+    if coin is None:
+        return _Worth(upnl, notional)
+    return _Worth(upnl, notional, _dollars(upnl, coin), _dollars(notional, coin))
 
 
 def _liquidation_price(state: Whole, contract: Contract, mark: UsedMark | None, available_e18: int) -> str | None:
@@ -301,7 +345,7 @@ def _liquidation_price(state: Whole, contract: Contract, mark: UsedMark | None, 
     return str(size_e18 * E18 * mark.mark_e18 // coins_e36) if size_e18 * coins_e36 > 0 else None
 
 
-def _body(named: tuple[str, Contract], mark: UsedMark | None, value: tuple[int, int] | None) -> dict[str, Any]:
+def _body(named: tuple[str, Contract], mark: UsedMark | None, worth: _Worth) -> dict[str, Any]:
     name, contract = named
     return {
         "quote": name,
@@ -309,13 +353,26 @@ def _body(named: tuple[str, Contract], mark: UsedMark | None, value: tuple[int, 
         "side": "long" if contract.size_e18 > 0 else "short",
         "quantity": str(abs(contract.size_e18)),
         "opened_price": str(contract.entry_e18),
+        **_named(mark),
+        "upnl": _text(worth.upnl),
+        "notional": _text(worth.notional),
+        "stale": mark is not None and mark.stale,
+        "upnl_native": _text(worth.upnl_coins),
+        "notional_native": _text(worth.notional_coins),
+    }
+
+
+def _named(mark: UsedMark | None) -> dict[str, Any]:
+    """The columns that say which mark it was."""
+    return {
         "mark": None if mark is None else str(mark.mark_e18),
         "mark_key": None if mark is None else mark.key,
         "mark_offset": None if mark is None else mark.offset,
-        "upnl": None if value is None else str(value[0]),
-        "notional": None if value is None else str(value[1]),
-        "stale": mark is not None and mark.stale,
     }
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
 
 
 class InverseSettings(DeploymentSettings):

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from tidemark_options.venue import Account
 
 INVERSE: Venue[Account, Account, Own] = PACKAGE.venue
+# What a coin is worth is the mark of this market; where it is 1, figures in dollars are those in coins.
+COIN = "XBTUSD"
 ID = "7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2"
 KEY = f"coins:{ID}".encode()
 NOW_MS = 1_700_000_005_000
@@ -73,6 +75,9 @@ class World:
             }
         )
         self.offset = 0
+
+    def say_the_coin_is_a_dollar(self) -> None:
+        self.tick(COIN, "1", 0)
 
     def say(self, *records: object, key: bytes = KEY) -> None:
         for record in records:
@@ -121,9 +126,11 @@ def test_an_account_gains_in_coins_and_orders_keep_margin_back() -> None:
     world = World()
     world.say(paid("1"), paid("-0.25"), paid("0.5", "bonus"), order("0.1"), order("0.2", "8"), order("0", "8"))
     world.say(position("30000", "60000"), position("-300", "3", "ETHUSD", "10"))
-    assert ("unpriced", 2, None) == tuple(world.value()[name] for name in ("status", "unpriced", "upnl"))
+    assert ("unpriced", 3, None) == tuple(world.value()[name] for name in ("status", "unpriced", "upnl"))
     world.tick("BTCUSD", "50000", 0)
     world.tick("ETHUSD", "7", 1)
+    assert ("unpriced", 3, None) == tuple(world.value()[name] for name in ("status", "unpriced", "upnl"))
+    world.say_the_coin_is_a_dollar()
     body = world.value()
 
     # 30,000 x (1/60,000 - 1/50,000) = -0.1; 300 / 7 - 100 = -57.142857..., truncated toward zero.
@@ -133,7 +140,7 @@ def test_an_account_gains_in_coins_and_orders_keep_margin_back() -> None:
     # 1.25 coins; 1 % of 100.5 and the order's 0.1 are kept back.
     assert str(-55_992_857_142_857_142_857) == body["equity"]
     assert (str(-57_097_857_142_857_142_857), True) == (body["available_balance"], body["liquidatable"])
-    assert {"order_margin": str(E18 // 10)} == INVERSE.view(body)
+    assert ("BTC", "0.1") == tuple(INVERSE.view(body)[name] for name in ("currency", "order_margin_native"))
 
 
 def test_accounts_whose_ids_differ_in_case_alone_are_two_beside_one_of_symmio() -> None:
@@ -150,6 +157,7 @@ def test_accounts_whose_ids_differ_in_case_alone_are_two_beside_one_of_symmio() 
     ):
         world.engine.raw("main", record, offset, NOW_MS)
     world.tick("BTC", "110", 0)
+    world.say_the_coin_is_a_dollar()
 
     assert [str(E18), str(2 * E18)] == [world.value(key)["equity"] for key in (KEY, other)]
     assert ("valued", str(100 * E18)) == (world.value(alice)["status"], world.value(alice)["upnl"])
@@ -167,6 +175,7 @@ def test_accounts_whose_ids_differ_in_case_alone_are_two_beside_one_of_symmio() 
 )
 def test_a_record_that_cannot_be_folded_makes_its_account_unknown_until_a_whole(bad: object, cause: str) -> None:
     world = World()
+    world.say_the_coin_is_a_dollar()
     world.say(paid("1"), bad, paid("5"))
     assert ("suspect", None) == (world.value()["status"], world.value()["equity"])
     assert 1 == len(world.engine.refused)
@@ -202,6 +211,7 @@ def test_records_that_are_delivered_again_change_nothing(records: list[dict[str,
         at = until
     for world in (once, again):
         world.tick("BTCUSD", "99", 0)
+        world.say_the_coin_is_a_dollar()
         world.value()
 
     for table in (ACCOUNTS, VALUATIONS):
@@ -225,15 +235,15 @@ _moves = st.one_of(st.floats(-MOVE_MAX, MOVE_MAX), st.sampled_from((-MOVE_MAX, M
 
 
 @given(
-    st.lists(st.one_of(_opened, _coins, st.just(order("0.3"))), min_size=1, max_size=8), _marks, _marks, _moves, _moves
+    st.lists(st.one_of(_opened, _coins, st.just(order("0.3"))), min_size=1, max_size=8),
+    st.fixed_dictionaries({"BTCUSD": _marks, "ETHUSD": _marks, COIN: _marks}),
+    st.fixed_dictionaries({"BTCUSD": _moves, "ETHUSD": _moves, COIN: _moves}),
 )
 def test_the_tangent_less_its_slack_never_understates_a_loss_within_reach(
-    records: list[dict[str, Any]], bitcoin_e18: int, ether_e18: int, bitcoin_move: float, ether_move: float
+    records: list[dict[str, Any]], before: dict[str, int], moves: dict[str, float]
 ) -> None:
     held = folded(*records)
-    before = {"BTCUSD": bitcoin_e18, "ETHUSD": ether_e18}
     line = INVERSE.exposure("coins", held, Marks(before))
-    moves = {"BTCUSD": bitcoin_move, "ETHUSD": ether_move}
     after = {market: mark_e18 + int(mark_e18 * moves[market]) for market, mark_e18 in before.items()}
     exact = INVERSE.value(held, 0, Marks(after), unsupported=False).body["available_balance"]
     value = sum(amount * (after[str(market)] / E18) for (_, market), amount in line.signed.items())
@@ -244,11 +254,13 @@ def test_the_tangent_less_its_slack_never_understates_a_loss_within_reach(
 
 def test_the_tangent_is_the_value_where_it_touches() -> None:
     held = folded(position("500", "60000"), paid("1"))
-    marks = Marks({"BTCUSD": 50_000 * E18})
+    prices = {"BTCUSD": 50_000, COIN: 49_000}
+    marks = Marks({market: price * E18 for market, price in prices.items()})
     exact = int(INVERSE.value(held, 0, marks, unsupported=False).body["available_balance"]) / E18
     line = INVERSE.exposure("coins", held, marks)
 
-    assert pytest.approx(exact, rel=1e-12) == line.margin + line.signed["coins", "BTCUSD"] * 50_000 - line.cost
+    value = sum(amount * prices[str(market)] for (_, market), amount in line.signed.items())
+    assert pytest.approx(exact, rel=1e-12) == line.margin + value - line.cost
 
 
 def test_a_row_of_another_venue_is_refused_and_what_it_says_is_left_alone() -> None:

@@ -65,6 +65,8 @@ class World:
         self.venue = Taxed()
         self.board = InputBoard(self.marks.get)
         sources = lambda name: (PriceSource(f"venue:{name}".encode(), 10**9),)  # noqa: E731
+        # What a coin is worth: a dollar, so that figures are what they are in coins.
+        self.marks[b"venue:XBTUSD"] = Mark(E18, None, None, None, 1, 1, 0)
         self.tick(60_000)
         self.valuing = Valuing(
             0,
