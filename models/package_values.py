@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 # A row of so many bytes leaves room for its provenance in a record of a megabyte, which is what the broker takes.
 _VALUATION_BYTES_MAX = 900_000
 
-_Price = Annotated[str, Meta(pattern="^[0-9]*[1-9][0-9]*$", max_length=DIGITS_MAX)]
+# The text of an integer above 0, such as a mark's or a position's size: one of 0 is none.
+_Positive = Annotated[str, Meta(pattern="^[0-9]*[1-9][0-9]*$", max_length=DIGITS_MAX)]
+_Count = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
 
 
 class _Position(msgspec.Struct):
@@ -39,22 +41,22 @@ class _Position(msgspec.Struct):
     quote: BoundedId
     symbol: BoundedId
     side: Literal["long", "short"]
-    quantity: BoundedAmount
-    opened_price: BoundedE18
-    mark: _Price | None
+    quantity: _Positive
+    opened_price: BoundedAmount
+    mark: _Positive | None
     mark_key: str | None
     mark_offset: int | None
     upnl: BoundedE18 | None
     notional: BoundedAmount | None
     stale: bool
     party_b: Word | UnsetType = UNSET
-    liquidation_price: BoundedE18 | UnsetType | None = UNSET
+    liquidation_price: BoundedAmount | UnsetType | None = UNSET
 
 
 class _Conversion(msgspec.Struct):
     """What core reads of a mark by which amounts became money."""
 
-    mark: _Price | None
+    mark: _Positive | None
     mark_key: str | None
     mark_offset: int | None
 
@@ -65,8 +67,8 @@ class _Columns(msgspec.Struct):
     account_order: tuple[int, int]
     position: tuple[int, int]
     status: Literal["valued", "unpriced", "suspect", "unsupported", "nobody"]
-    stale: int
-    unpriced: int
+    stale: _Count
+    unpriced: _Count
     upnl: BoundedE18 | None
     notional: BoundedAmount | None
     equity: BoundedE18 | None

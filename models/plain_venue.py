@@ -271,8 +271,10 @@ class PlainVenue(Generic[S]):
     def _sound(self, state: S) -> S:
         """The state, if it can be valued, written and shown."""
         holds = self.holds(state)
+        _expect_whole("balance, maintenance margin and time", holds.balance_e18, holds.maintenance_e18, holds.time_ms)
         _expect_within("a number of positions", len(holds.positions), 0, _POSITIONS_MAX)
         for one in holds.positions:
+            _expect_whole("quantity and entry price", one.quantity_e18, one.entry_e18)
             if not one.quantity_e18 or one.entry_e18 <= 0:
                 msg = f"expected a quantity other than 0 at an entry price above 0, found {one}"
                 raise BadRecord(msg)
@@ -361,6 +363,13 @@ class PlainVenue(Generic[S]):
     def value(self, held: PlainAccount[S], term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions at the marks in use, as ``PlainValuer`` does."""
         return self.valuer(held, term).value(inputs, unsupported=unsupported)
+
+
+def _expect_whole(what: str, *numbers: object) -> None:
+    """Raise unless all are ints: a float is not exact, and a bool would count as 1."""
+    if any(type(number) is not int for number in numbers):
+        msg = f"expected {what} as whole numbers, found {numbers!r:.200}"
+        raise BadRecord(msg)
 
 
 def _expect_within(what: str, number: int, least: int, most: int) -> None:

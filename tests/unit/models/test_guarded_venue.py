@@ -256,6 +256,12 @@ UNUSABLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a notional without uPnL": ("value", of_each_position(upnl=None)),
     "a number of 5,000 digits": ("value", of_each_position(upnl="9" * 5_000)),
     "a mark of 0": ("value", of_each_position(mark="0")),
+    "fewer stale positions than none": ("value", having(stale=-1)),
+    "fewer positions without a mark than none": ("value", having(unpriced=-1)),
+    "more positions without a mark than can be counted": ("value", having(unpriced=2**63)),
+    "a position of nothing": ("value", of_each_position(quantity="0")),
+    "an entry price below 0": ("value", of_each_position(opened_price="-5")),
+    "a liquidation price below 0": ("value", of_each_position(liquidation_price="-5")),
     "a row that the broker does not take": ("value", having(note="x" * 1_000_000)),
     "a column of core's own": ("value", having(made_from={})),
     "positions priced of an account that is suspect": (

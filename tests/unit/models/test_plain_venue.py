@@ -19,7 +19,7 @@ from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from models.errors import BadRow
 from models.guarded_venue import GuardedVenue
 from models.money import E18, parse_e18
-from models.plain_venue import Holds, Own
+from models.plain_venue import Holds, Own, Position
 from models.prices import MarkTick
 from models.views import AccountViews
 from models.watermarks import DeploymentWatermark
@@ -189,6 +189,31 @@ def test_two_positions_of_one_id_make_the_account_suspect() -> None:
     assert "expected positions of different ids" in venue.fold(None, record, DeploymentWatermark()).suspicion
     none_twice = Own((0, -1), json.dumps(snapshot("5")).encode())
     assert venue.fold(None, none_twice, DeploymentWatermark()).suspicion is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"balance_e18": 1.5},
+        {"balance_e18": True},
+        {"maintenance_e18": 0.0},
+        {"time_ms": 1.0},
+        {"time_ms": True},
+        {"positions": [Position("a", "a", 1.5, 1)]},  # type: ignore[arg-type]
+        {"positions": [Position("a", "a", 1, entry_e18=True)]},
+    ],
+)
+def test_an_amount_that_is_no_whole_number_makes_the_account_suspect_when_its_record_is_folded(
+    said: dict[str, Any],
+) -> None:
+    class Careless(Paper):
+        def holds(self, state: Any) -> Holds:  # noqa: ANN401
+            return super().holds(state)._replace(**said)
+
+    account = Careless().fold(None, Own((0, -1), json.dumps(cash("5")).encode()), DeploymentWatermark())
+
+    assert account.suspicion is not None
+    assert "as whole numbers, found" in account.suspicion
 
 
 def test_a_package_finds_what_it_returns_where_the_guide_says() -> None:
