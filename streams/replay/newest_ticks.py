@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -12,7 +13,7 @@ from models.ids import mark_key
 from models.prices import decode_tick, mark_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 
     from models.prices import PriceTick
     from streams.replay.bounded_log import Log, LogRecord, Place, Span
@@ -36,68 +37,16 @@ class NewestTick(NamedTuple):
     time_ms: int
 
 
-class NewestTicks:
-    """Keeps of each key the tick of the latest event, the first one of several, as the register of marks does.
-
-    Args:
-        keys: Those that are wanted; None for all.
-
-    Attributes:
-        found: The newest tick of each key.
-    """
-
-    def __init__(self, keys: Collection[bytes] | None) -> None:
-        self._keys = None if keys is None else frozenset(keys)
-        self.found: dict[bytes, NewestTick] = {}
-
-    def take(self, records: Sequence[LogRecord]) -> None:
-        """Take records in the order of their partition. Exactly read is only the newest of each key among them."""
-        for key, record in self._latest(records).items():
-            newest = _newest(key, record)
-            if newest is not None:
-                self.found[key] = newest
-            else:
-                self._take_each(key, records)
-
-    def _latest(self, records: Sequence[LogRecord]) -> Mapping[bytes, LogRecord]:
-        """The record of the latest event of each key, where that is later than what was found; only times are read."""
-        keys, found = self._keys, self.found
-        latest: dict[bytes, tuple[int, LogRecord]] = {}
-        for record in records:
-            key = record.key
-            if key is None or (keys is not None and key not in keys):
-                continue
-            try:
-                event_ms = _decode_dated(record.value or b"").event_ms
-            except NOT_DECODED:
-                continue
-            standing = latest.get(key)
-            if standing is None:
-                known = found.get(key)
-                is_later = known is None or event_ms > known.event_ms
-            else:
-                is_later = event_ms > standing[0]
-            if is_later:
-                latest[key] = event_ms, record
-        return {key: record for key, (_, record) in latest.items()}
-
-    def _take_each(self, key: bytes, records: Sequence[LogRecord]) -> None:
-        """Take the records of a key of which the latest one is no tick, or has no price that can be read."""
-        for record in records:
-            if record.key != key:
-                continue
-            known, newest = self.found.get(key), _newest(key, record)
-            if newest is not None and (known is None or newest.event_ms > known.event_ms):
-                self.found[key] = newest
-
-
 async def newest_ticks(
     log: Log,
     vector: Mapping[Place, Span],
     keys: Collection[bytes] | None,
     on_record: Callable[[LogRecord], None] | None = None,
 ) -> dict[bytes, NewestTick]:
-    """Find the newest tick of each key. Partitions are not merged: all ticks of a key stand in one.
+    """Find the tick of the latest event of each key, the first one of several, as the register of marks does.
+
+    Partitions are not merged: all ticks of a key stand in one. Of most ticks only the time is read, and a second time
+    only those of keys of which the latest record turns out to be no tick, or to have no price that can be read.
 
     Args:
         log: Where they stand.
@@ -108,19 +57,59 @@ async def newest_ticks(
     Raises:
         BrokenOff: The vector cannot be read to its end.
     """
-    newest, left = NewestTicks(keys), {place for place, span in vector.items() if span.begin < span.end}
+    latest: dict[bytes, tuple[int, LogRecord]] = {}
+    wanted = None if keys is None else frozenset(keys)
+    async with aclosing(_read(log, vector)) as reading:
+        async for records in reading:
+            _note_latest(latest, records, wanted)
+            if on_record is not None:
+                for record in records:
+                    on_record(record)
+    newest = {key: _newest(key, record) for key, (_, record) in latest.items()}
+    found = {key: one for key, one in newest.items() if one is not None}
+    unread = newest.keys() - found.keys()
+    if not unread:
+        return found
+    async with aclosing(_read(log, vector)) as reading:
+        async for records in reading:
+            for record in records:
+                key = record.key
+                if key is None or key not in unread:
+                    continue
+                one, known = _newest(key, record), found.get(key)
+                if one is not None and (known is None or one.event_ms > known.event_ms):
+                    found[key] = one
+    return found
+
+
+async def _read(log: Log, vector: Mapping[Place, Span]) -> AsyncGenerator[Sequence[LogRecord], None]:
+    """Yield the records of each place in their order, however many come at a time."""
+    left = {place for place, span in vector.items() if span.begin < span.end}
     if not left:
-        return newest.found
+        return
     async with log.reading(vector) as reading:
         while left:
             for place, records in (await reading.more(left)).items():
                 if not records:
                     left.discard(place)
-                newest.take(records)
-                if on_record is not None:
-                    for record in records:
-                        on_record(record)
-    return newest.found
+                yield records
+
+
+def _note_latest(
+    latest: dict[bytes, tuple[int, LogRecord]], records: Sequence[LogRecord], keys: frozenset[bytes] | None
+) -> None:
+    """Keep of each key the record of the latest event; no more of it is read than its time."""
+    for record in records:
+        key = record.key
+        if key is None or (keys is not None and key not in keys):
+            continue
+        try:
+            event_ms = _decode_dated(record.value or b"").event_ms
+        except NOT_DECODED:
+            continue
+        standing = latest.get(key)
+        if standing is None or event_ms > standing[0]:
+            latest[key] = event_ms, record
 
 
 def _newest(key: bytes, record: LogRecord) -> NewestTick | None:
