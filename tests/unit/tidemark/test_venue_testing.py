@@ -169,7 +169,7 @@ def test_that_a_kept_account_is_worth_something_else_than_one_that_is_read_is_fo
 
 
 def test_a_row_that_has_other_than_an_account_that_cannot_be_compared_is_found_when_it_is_valued() -> None:
-    class Opaque(PlainAccount[State]):
+    class Opaque(PlainAccount[State], frozen=True):
         """None is equal to another."""
 
         __hash__ = None  # type: ignore[assignment]
