@@ -7,6 +7,7 @@ of the package in a worker is raised here.
 from __future__ import annotations
 
 from fractions import Fraction
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,6 +36,8 @@ _TERM = 1
 _ROUNDING = Fraction(1, 10**12)
 # The book compares floats, which say nothing of a few of the last units.
 _TRUNCATION = Fraction(1, 10**15)
+# What is shown in floats may be worked out in floats, too.
+_SHOWN_OFF_BY = 1e-6
 
 
 class GivenInputs:
@@ -247,7 +250,8 @@ class TriedAccount:
 
         Raises:
             AssertionError: The two ways give different bytes, or what ``held`` gives is worth something else than what
-                ``read_held`` gives, or a hook gives another answer when it is asked again.
+                ``read_held`` gives, or a hook gives another answer when it is asked again. Or the body has another mark
+                under the key of one in use, or figures that are not those of ``Shown``.
             ValueError: There is no account yet.
             Exception: A fault of the package, or a column that core does not take.
         """
@@ -262,6 +266,7 @@ class TriedAccount:
         _expect_as_valued("the valuer to give what value gives", anew, kept)
         read = self._whole(self._venue.read_held(self._row), inputs, unsupported=unsupported)
         _expect_as_valued("what read_held gives to be worth what held gives", anew, read)
+        _expect_true(kept, inputs)
         self._line(inputs)
         seen = msgspec.json.decode(encode_body(kept.body))
         view, view_again = self._venue.view(seen), self._venue.view(seen)
@@ -351,6 +356,25 @@ def _expect_as_valued(what: str, expected: Valued, found: Valued) -> None:
     if (encode_body(expected.body), expected.shown) != (encode_body(found.body), found.shown):
         msg = f"expected {what}, {expected}, found {found}"
         raise AssertionError(msg)
+
+
+def _expect_true(valued: Valued, inputs: Inputs) -> None:
+    """Expect a body to name marks as they are, and to have the figures that are shown of it."""
+    body = valued.body
+    named = [(one["symbol"], one) for one in body["positions"]]
+    for market, one in (*named, *body.get("conversions", {}).items()):
+        used = inputs.mark(market)
+        if used is None or one["mark_key"] != used.key:
+            continue
+        if (one["mark"], one["mark_offset"]) != (str(used.mark_e18), used.offset):
+            msg = f"expected the mark of {market} that is in use, {used}, found {one}"
+            raise AssertionError(msg)
+    if valued.shown is None:
+        return
+    for name, shown in (("available_balance", valued.shown.available), ("notional", valued.shown.notional)):
+        if not isclose(int(body[name]) / E18, shown, rel_tol=_SHOWN_OFF_BY, abs_tol=_SHOWN_OFF_BY):
+            msg = f"expected Shown with the {name} of the body, {body[name]} at 1e18, found {shown}"
+            raise AssertionError(msg)
 
 
 class _Hooks:

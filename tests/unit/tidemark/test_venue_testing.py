@@ -406,6 +406,44 @@ def test_a_column_that_core_does_not_take_is_found() -> None:
         tried(Rounding()).value(MARKS)
 
 
+class Altered(Paper):
+    """Values accounts as paper trading does, but for what a test makes of that."""
+
+    def __init__(self, alter: Callable[[Valued], Valued]) -> None:
+        self._alter = alter
+
+    def value(self, held: PlainAccount[State], term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
+        return self._alter(super().valuer(held, term).value(inputs, unsupported=unsupported))
+
+    def valuer(self, held: PlainAccount[State], term: int) -> ValuedWhole:
+        return ValuedWhole(self, held, term)
+
+
+def _other_mark(valued: Valued) -> Valued:
+    return valued._replace(
+        body={**valued.body, "positions": [{**one, "mark": "5"} for one in valued.body["positions"]]}
+    )
+
+
+def _other_conversion(valued: Valued) -> Valued:
+    converted = {"mark": "5", "mark_key": "given:BTCUSDT", "mark_offset": 0, "stale": False}
+    return valued._replace(body={**valued.body, "conversions": {"BTCUSDT": converted}})
+
+
+@pytest.mark.parametrize("alter", [_other_mark, _other_conversion])
+def test_a_mark_that_is_not_the_one_in_use_is_found(alter: Callable[[Valued], Valued]) -> None:
+    with pytest.raises(AssertionError, match="expected the mark of BTCUSDT that is in use"):
+        tried(Altered(alter)).value(MARKS)
+
+
+def test_figures_that_are_shown_other_than_they_are_written_are_found() -> None:
+    def hopeful(valued: Valued) -> Valued:
+        return valued._replace(shown=valued.shown and valued.shown._replace(available=1e9))
+
+    with pytest.raises(AssertionError, match="expected Shown with the available_balance of the body"):
+        tried(Altered(hopeful)).value(MARKS)
+
+
 def test_a_line_that_understates_a_loss_is_found() -> None:
     class Hopeful(Paper):
         def exposure(self, deployment: str, held: PlainAccount[State], inputs: Inputs) -> Exposure:
