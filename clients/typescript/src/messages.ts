@@ -477,7 +477,7 @@ export type Heartbeat = {
 };
 
 export type DeploymentStatus = {
-  /** `unknown`: no block of it has been read yet, or its venue is not installed. `stale`: its ingest is, see `parts`. */
+  /** `unknown`: no block of it has been read yet, or its venue is not installed. `stale`: what it depends on is (its ingest, a worker, the broker), or a worker does not fold it, see `parts`. */
   readonly status: "followed" | "stale" | "unsupported" | "unknown";
   /** The newest block known. */
   readonly head?: BlockNumber;
