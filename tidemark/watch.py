@@ -190,7 +190,9 @@ def _warnings(heartbeat: Mapping[str, Any]) -> Iterable[str]:
     elif heartbeat["lag_ms"] > _LATE_MS:
         yield "the tables are behind"
     for name, deployment in heartbeat["deployments"].items():
-        if deployment["status"] != "followed":
+        # Of which part there is no word says more than which deployments depend on it.
+        known = {"followed", "stale"} if heartbeat["stale"] else {"followed"}
+        if deployment["status"] not in known:
             yield f"deployment {name} is {deployment['status']}"
     for name, state in heartbeat["sources"].items():
         if state != "live":
