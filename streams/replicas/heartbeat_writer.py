@@ -120,6 +120,11 @@ async def _stopped(producer: AIOKafkaProducer) -> None:
     # In a task of its own: it swallows a cancellation, and so a time-out too (see ``waited_out``).
     stopping = asyncio.create_task(producer.stop(), name="stop heartbeats")
     done, _ = await asyncio.wait([stopping], timeout=_STOP_WITHIN_S)
-    error = stopping.exception() if done else "no answer"
-    if error is not None:
+    if not done:
+        stopping.cancel()
+        _log.info("heartbeats ended without the broker's answer within %g s", _STOP_WITHIN_S)
+        return
+    try:
+        stopping.result()
+    except KafkaError as error:
         _log.info("heartbeats ended without the broker's answer error=%r", error)

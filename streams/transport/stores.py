@@ -139,7 +139,7 @@ class RowStore(base.Store):  # type: ignore[misc]
                 changelog, partition, end, of or changelog, held,
             )  # fmt: skip
             self._clear(partition)
-            held = None
+            held = of = None
         if of != changelog:
             self._note_changelog(partition, changelog)
         return first if held is None else max(first, held + 1)

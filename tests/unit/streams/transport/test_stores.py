@@ -232,6 +232,14 @@ def test_a_store_of_another_changelog_or_of_one_that_was_made_anew_begins_anew(
     assert 1 == store.begin(0, changelog, 0, 9)
 
 
+@pytest.mark.parametrize(("changelog", "end"), [("epoch-2", 9), ("epoch-1", 3)])
+def test_a_store_that_was_begun_anew_says_of_which_changelog_it_is(store: RowStore, changelog: str, end: int) -> None:
+    held(store).begin(0, changelog, 0, end)
+    restore(store, Fetched(b"k", row(1, 1), 0))
+
+    assert 0 == store.begin(0, "epoch-3", 0, 9)
+
+
 def test_a_rocksdb_that_is_opened_again_still_knows_its_changelog_and_one_that_never_knew_is_kept(
     tmp_path: Path,
 ) -> None:
