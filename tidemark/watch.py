@@ -189,9 +189,9 @@ def _warnings(heartbeat: Mapping[str, Any]) -> Iterable[str]:
         yield f"no word of {', '.join(sorted(heartbeat['stale']))}"
     elif heartbeat["lag_ms"] > _LATE_MS:
         yield "the tables are behind"
+    # Of which part there is no word says more than which deployments depend on it.
+    known = {"followed", "stale"} if heartbeat["stale"] else {"followed"}
     for name, deployment in heartbeat["deployments"].items():
-        # Of which part there is no word says more than which deployments depend on it.
-        known = {"followed", "stale"} if heartbeat["stale"] else {"followed"}
         if deployment["status"] not in known:
             yield f"deployment {name} is {deployment['status']}"
     for name, state in heartbeat["sources"].items():

@@ -397,7 +397,9 @@ class Accounts(Generic[A, H, R_contra]):
             unsettled.discard(key)
 
     def _statements(self) -> Iterator[Write]:
-        for key, row in self._unwritten.items() if self._is_stated else ():
+        if not self._is_stated:
+            return
+        for key, row in self._unwritten.items():
             body = self._venue.statement(row)
             if body is None:
                 self.untold += len(self._happened.get(key, ()))
