@@ -172,7 +172,7 @@ $(DEV): requirements/dev.txt $(RUNTIME)
 	@touch $@
 
 $(JARS): tidemark/broker/pom.xml | $(RUNTIME)
-	$(BIN)/python -m tidemark.broker.jars .kafka/libs
+	$(BIN)/python -m tidemark.fetch_kafka .kafka/libs
 	@touch $@
 
 $(CLASSES): $(JARS) | $(DEV)

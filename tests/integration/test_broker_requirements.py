@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +11,7 @@ from tidemark.broker import BrokerFailed
 from tidemark.broker.jars import KAFKA_JAR, ensure_jars, has_jars
 from tidemark.broker.java import find_java, java_major
 
-if TYPE_CHECKING:
-    from pathlib import Path
+MAKEFILE = Path(__file__).parents[2] / "Makefile"
 
 
 @pytest.fixture
@@ -71,3 +73,10 @@ def test_jars_that_are_there_are_not_fetched_again(tmp_path: Path, bin_dir: Path
     (tmp_path / "libs" / KAFKA_JAR).touch()
     ensure_jars(tmp_path / "libs")
     assert has_jars(tmp_path / "libs")
+
+
+def test_what_make_runs_to_fetch_jars_says_nothing_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / KAFKA_JAR).touch()
+    (module,) = re.findall(r"python -m (\S+) \.kafka/libs", MAKEFILE.read_text())
+    done = subprocess.run([sys.executable, "-m", module, tmp_path], capture_output=True, text=True, check=True)
+    assert ("", "") == (done.stdout, done.stderr)

@@ -13,12 +13,15 @@ import tempfile
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
+from streams.kafka.committed import read_committed
 from streams.kafka.topics import PRICE_TICKS, topic_name
 from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.records import create_all
 
 _END_WITHIN_S = 60.0
+_GROUP = "archive"
 
 
 def write_class_archive(path: Path) -> None:
@@ -40,11 +43,12 @@ async def _use(bootstrap: str, directory: Path) -> None:
     await create_all(settings)
     topic = topic_name(settings, PRICE_TICKS)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id="archive")
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id="archive", auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=_GROUP, auto_offset_reset="earliest")
     await producer.start()
     try:
         async with producer.transaction():
             await producer.send(topic, b"value")
+        await _have_coordinator(bootstrap)
         await consumer.start()
         try:
             await consumer.getone()
@@ -53,6 +57,16 @@ async def _use(bootstrap: str, directory: Path) -> None:
             await consumer.stop()
     finally:
         await producer.stop()
+
+
+async def _have_coordinator(bootstrap: str) -> None:
+    """Wait until the broker has made the topic of all groups: a consumer that asks before logs that as an error."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await read_committed(admin, _GROUP)
+    finally:
+        await admin.close()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The broker's jars, which pom.xml names; they are fetched once from Maven's repositories, also by ``python -m``."""
+"""The broker's jars, which pom.xml names; they are fetched once from Maven's repositories."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tidemark import maven
@@ -27,15 +26,3 @@ def ensure_jars(directory: Path) -> None:
         maven.ensure_jars(POM, directory, [KAFKA_JAR])
     except maven.MavenFailed as error:
         raise BrokerFailed(str(error)) from error
-
-
-def main() -> None:
-    """Fetch the jars into the directory given as the only argument."""
-    try:
-        ensure_jars(Path(sys.argv[1]))
-    except BrokerFailed as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()
