@@ -1,33 +1,30 @@
 """The protocol of ownership as an explicit-state model: one key of one table, two workers, every interleaving.
 
 The world is a value: the changelog, the group, and two workers with what each holds in memory, on its disk and on the
-wire. ``steps`` says what can happen next; ``search`` walks breadth first through every state within its bounds and
-returns the shortest way to one that breaks an invariant. Each rule of the protocol is a switch, so that a test can turn
-it off and see what it is for.
+wire. ``steps`` says what can happen next, ``ownership_search.py`` walks through every state within bounds. Each rule of
+the protocol is a switch, so that a test can turn it off and see what it is for.
 
 Where the model differs from the code, on purpose:
 
 * A pause needs no step of its own. A worker that does nothing for a while is a paused one; it wakes by doing what it
   would have done next: claim, recover, fold on, send what it had on its way.
 * Time is left out. Compaction lag is an hour and a repair takes seconds, so with the lag the cleaner runs only where
-  the live owner has heard the changelog to its end and all it sent is acknowledged (``_is_settled``). That leaves out
+  the live owner has heard the changelog to its end and all it sent is acknowledged (``is_settled``). That leaves out
   an hour without any owner after a fenced owner's row.
 * The cleaner keeps the last record of the key in whatever head of the log it looks at, so what is left is a tail.
 * Restoring is one step. A standby that dies half way is one that did so when the changelog was shorter.
 * A rebalance asks nobody: it can pass while its members sleep, and give the partition to whom it had.
 * A body is the source records folded into it, in their order, so that one lost and one folded twice are both seen. In
   the other kind of table, valuations, it is the mark it was made from, which can return to what it was.
-* The two workers are alike, so of two states that differ in nothing but their names one is visited.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _BEFORE_ALL = -1
 
@@ -182,18 +179,6 @@ class Step(NamedTuple):
     details: tuple[object, ...] = ()
 
 
-class Found(NamedTuple):
-    """What a search came to: the states it saw and, where an invariant broke, its name and the way there."""
-
-    states: int
-    invariant: str | None
-    trace: tuple[str, ...]
-
-    def __str__(self) -> str:
-        head = f"{self.states} states, broken: {self.invariant or 'nothing'}"
-        return "\n".join((head, *(f"{at:3}. {line}" for at, line in enumerate(self.trace, 1))))
-
-
 def restore(row: Row, records: tuple[Row, ...], *, overwritten: bool) -> tuple[Row, bool]:
     """Fold changelog records over the row a store holds, as ``streams.transport.stores.newest_rows`` does."""
     for record in records:
@@ -203,21 +188,24 @@ def restore(row: Row, records: tuple[Row, ...], *, overwritten: bool) -> tuple[R
     return row, overwritten
 
 
-def _unread(state: State, worker: Worker) -> tuple[Row, ...]:
+def unread(state: State, worker: Worker) -> tuple[Row, ...]:
+    """What the changelog has behind the last record that a worker has on its disk."""
     return state.log[max(0, worker.restored + 1 - state.first) :]
 
 
-def _is_member(state: State, at: int) -> bool:
+def is_member(state: State, at: int) -> bool:
+    """Whether a worker was given the partition, and knows it."""
     return state.owner == at and state.workers[at].generation == state.generation
 
 
 def _may_commit(state: State, at: int, rules: Rules) -> bool:
     # A client that was thrown out of its group commits as nobody; Kafka takes that while the group is empty.
-    return _is_member(state, at) or (state.owner is None and not rules.commit_as_member)
+    return is_member(state, at) or (state.owner is None and not rules.commit_as_member)
 
 
-def _is_settled(state: State, rules: Rules) -> bool:
-    if state.owner is None or not _is_member(state, state.owner):
+def is_settled(state: State, rules: Rules) -> bool:
+    """Whether the owner has heard the changelog to its end and has nothing on the wire."""
+    if state.owner is None or not is_member(state, state.owner):
         return False
     owner = state.workers[state.owner]
     has_heard = owner.heard == state.end or not rules.owner_tails_and_rewrites
@@ -238,7 +226,7 @@ def steps(state: State, case: Case) -> Iterator[tuple[Step, State]]:
         for step, after in _worker_steps(state, at, worker, case):
             yield step, _with(state, at, after)
         yield from _steps_of_the_world(state, at, worker, case)
-    if len(state.log) > 1 and (_is_settled(state, rules) or not rules.compaction_lag):
+    if len(state.log) > 1 and (is_settled(state, rules) or not rules.compaction_lag):
         for dropped in range(1, len(state.log)):
             step = Step("the cleaner keeps {1} and drops what is before it", details=(state.log[dropped],))
             yield step, state._replace(log=state.log[dropped:], first=state.first + dropped)
@@ -304,8 +292,8 @@ def _worker_steps(state: State, at: int, worker: Worker, case: Case) -> Iterator
     if worker.generation != state.generation and (worker.phase is not Phase.IDLE or state.owner == at):
         yield _learn(state, at, worker)
     match worker.phase:
-        case Phase.IDLE if bounds.has_standbys and _unread(state, worker):
-            row, overwritten = restore(worker.row, _unread(state, worker), overwritten=worker.overwritten)
+        case Phase.IDLE if bounds.has_standbys and unread(state, worker):
+            row, overwritten = restore(worker.row, unread(state, worker), overwritten=worker.overwritten)
             standby = worker._replace(row=row, overwritten=overwritten, restored=state.end - 1)
             yield Step("{0} stands by, and has {1}", at, (row,)), standby
         case Phase.ASSIGNED if not rules.claim_terms:
@@ -365,7 +353,7 @@ def _learn(state: State, at: int, worker: Worker) -> tuple[Step, Worker]:
 
 
 def _take(state: State, at: int, worker: Worker, rules: Rules) -> tuple[Step, Worker]:
-    row, overwritten = restore(worker.row, _unread(state, worker), overwritten=worker.overwritten)
+    row, overwritten = restore(worker.row, unread(state, worker), overwritten=worker.overwritten)
     term = worker.term if rules.claim_terms else row.term + 1
     restored = worker._replace(row=row, overwritten=overwritten, restored=state.end - 1)
     if row.term > term and rules.end_at_later_term:
@@ -434,115 +422,3 @@ def _acknowledged(worker: Worker, acked: Sent, rules: Rules) -> Worker:
         return worker._replace(overwritten=True, restored=restored)
     front = NO_ROW if acked.row == worker.front else worker.front
     return worker._replace(row=acked.row, front=front, overwritten=False, restored=restored)
-
-
-def nothing_committed_is_lost(case: Case, _: State, state: State) -> bool:
-    """Whoever recovers now, on an empty disk or one of the two, has every committed record, and none twice."""
-    if case.bounds.table is Table.VALUED:
-        return True
-    rows = [restore(NO_ROW, state.log, overwritten=False)[0]]
-    rows += [restore(worker.row, _unread(state, worker), overwritten=False)[0] for worker in state.workers]
-    return all(_is_whole(row, state.committed) for row in rows)
-
-
-def a_reader_shows_what_is_committed(case: Case, _: State, state: State) -> bool:
-    """And as versions count records, and it keeps the highest, it goes back only where a newer term begins lower."""
-    return case.bounds.table is Table.VALUED or _is_whole(state.shown, state.committed)
-
-
-def a_reader_never_goes_back(case: Case, before: State, state: State) -> bool:
-    """What would be nicer than the above. It does not hold."""
-    return case.bounds.table is Table.VALUED or len(before.shown.body) <= len(state.shown.body)
-
-
-def the_owner_has_the_highest_term(case: Case, _: State, state: State) -> bool:
-    """Of two that passed the fence, the one whose generation stands has the higher term."""
-    del case
-    if state.owner is None or not _is_member(state, state.owner):
-        return True
-    owner, other = state.workers[state.owner], state.workers[1 - state.owner]
-    return owner.phase is not Phase.OWNER or other.phase is not Phase.OWNER or other.term < owner.term
-
-
-def a_term_and_version_name_one_row(case: Case, _: State, state: State) -> bool:
-    """They are what clients know a row by."""
-    del case
-    rows = {*state.log, state.shown}
-    for worker in state.workers:
-        rows |= {worker.row, worker.front, *(sent.row for sent in worker.sending)}
-    return len(rows) == len({row[:2] for row in rows})
-
-
-def what_settles_is_the_owners_row(case: Case, _: State, state: State) -> bool:
-    """Once no fenced owner is left, the key's last record, its highest and what readers show are the owner's row."""
-    if state.owner is None or not _is_settled(state, case.rules):
-        return True
-    owner, other = state.workers[state.owner], state.workers[1 - state.owner]
-    if case.bounds.table is Table.VALUED:
-        is_done = owner.held.body == (state.mark,)
-    else:
-        is_done = owner.next_record > case.bounds.source_records
-    if not is_done or other.phase > Phase.IDLE or other.sending:
-        return True
-    return not state.log or state.log[-1] == owner.held == state.shown
-
-
-def _is_whole(row: Row, committed: int) -> bool:
-    return len(row.body) >= committed and row.body == tuple(range(1, len(row.body) + 1))
-
-
-INVARIANTS = (
-    nothing_committed_is_lost,
-    a_reader_shows_what_is_committed,
-    the_owner_has_the_highest_term,
-    a_term_and_version_name_one_row,
-    what_settles_is_the_owners_row,
-)
-
-
-class _Came(NamedTuple):
-    before: State
-    step: Step
-    are_swapped: bool
-
-
-def search(case: Case, invariants: tuple[Callable[[Case, State, State], bool], ...] = INVARIANTS) -> Found:
-    """Walk through every state within the bounds, nearest first, until an invariant breaks."""
-    start = State()
-    seen: dict[State, _Came | None] = {start: None}
-    waiting = deque((start,))
-    while waiting:
-        before = waiting.popleft()
-        for step, stepped in steps(before, case):
-            after, are_swapped = _canonical(stepped)
-            if after in seen:
-                continue
-            for invariant in invariants:
-                if not invariant(case, before, after):
-                    return Found(len(seen), invariant.__name__, _trace(before, step, seen))
-            seen[after] = _Came(before, step, are_swapped)
-            waiting.append(after)
-    return Found(len(seen), None, ())
-
-
-def _canonical(state: State) -> tuple[State, bool]:
-    first, second = state.workers
-    if first >= second:
-        return state, False
-    owner = None if state.owner is None else 1 - state.owner
-    return state._replace(workers=(second, first), owner=owner), True
-
-
-def _trace(state: State, last: Step, seen: dict[State, _Came | None]) -> tuple[str, ...]:
-    way = [(last, False)]
-    while (came := seen[state]) is not None:
-        state = came.before
-        way.append((came.step, came.are_swapped))
-    way.reverse()
-    # The first step assigns the partition; let that be to A.
-    names = "AB" if way[0][0].worker == 0 else "BA"
-    lines = []
-    for step, are_swapped in way:
-        lines.append(step.sentence.format(names[step.worker], *step.details))
-        names = names[::-1] if are_swapped else names
-    return tuple(lines)

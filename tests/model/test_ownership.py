@@ -4,11 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.model.ownership import (
-    Bounds,
-    Case,
-    Rules,
-    Table,
+from tests.model.ownership import Bounds, Case, Rules, Table
+from tests.model.ownership_search import (
     a_reader_never_goes_back,
     a_reader_shows_what_is_committed,
     a_term_and_version_name_one_row,
