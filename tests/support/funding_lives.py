@@ -1,8 +1,4 @@
-"""Executors of funding that live and die over a chain in this process, as ``tidemark funder`` runs them.
-
-Everything between the executor and the world is a place at which it may die: before a question, after the answer,
-before a record is written and after it, before a signature and after it.
-"""
+"""Executors of funding that live and die over a chain in this process, as ``tidemark funder`` runs them."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import random
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 import msgspec
 from eth_account import Account
@@ -31,20 +27,16 @@ from models.symmio.funding_records import (
     record_key,
 )
 from models.symmio.holding import OpenPosition
-from models.symmio.open_funding import OpenFunding
 from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType
 from streams.funder.account_charges import Route
 from streams.funder.chain_errors import PATIENCE
 from streams.funder.chain_view import Chain
-from streams.funder.diamond_calls import PairSignature
 from streams.funder.epoch_ticks import EpochTicks, Instant
 from streams.funder.funder_process import Working, is_of
 from streams.funder.funding_inputs import Tables
-from streams.funder.funding_journal import Journal
 from streams.funder.hedgers import Hedger
 from streams.funder.local_key import LocalKey
-from streams.funder.muon import Muon
 from streams.funder.signer import Signer
 from streams.node.endpoints import Node
 from streams.settings import Settings, symmio_deployments
@@ -52,24 +44,12 @@ from tests.evm.complaints import complaints_of_outcomes
 from tests.evm.judge import Paid, complaints_of_spending
 from tests.evm.verdict import Held, Said, Seen, Terms
 from tests.support.clocks import LoopClock
-from tests.support.funding_chain import (
-    CHAIN_ID,
-    DIAMOND,
-    E18,
-    OPEN,
-    FundingChain,
-    OnChain,
-    signed_state,
-)
+from tests.support.funding_chain import CHAIN_ID, DIAMOND, E18, OPEN, FundingChain, OnChain
 from tests.support.funding_endpoint import FAILURES, LIES, FundingEndpoint
+from tests.support.funding_mortals import Life, Mortal, MortalJournal, MortalKey, MortalMuon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from models.symmio.funding_records import Record
-    from streams.funder.signer import Signed
-    from streams.node.rpc import Call
-    from streams.node.rpc import Outcome as Answered
     from streams.settings import FundingSettings
 
 T = TypeVar("T")
@@ -87,95 +67,6 @@ _MARKET = FrozenMarket(
     str(_MARK_E18), "venue:AAA", str(E18 // 5_000), str(_LONG_E18), str(_SHORT_E18), interval_s=EPOCH_S
 )
 KNOWN_LATE = "the tables knew of it only after the window had closed"
-
-
-class Life:
-    """One executor's life: it ends at the step of that number, and whatever it does then has no effect any more."""
-
-    def __init__(self, ends_at: int | None) -> None:
-        self._ends_at = ends_at
-        self.steps = 0
-        self.ended = asyncio.Event()
-
-    async def step(self) -> None:
-        """Go on, or never again."""
-        self.steps += 1
-        if self.steps == self._ends_at:
-            self.ended.set()
-        if self.ended.is_set():
-            await asyncio.get_running_loop().create_future()
-
-
-class Mortal(FundingEndpoint):
-    """An endpoint, as an executor reaches it that may die meanwhile."""
-
-    def __init__(self, endpoint: FundingEndpoint, life: Life) -> None:
-        self.label = endpoint.label
-        self._endpoint = endpoint
-        self._life = life
-
-    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Answered]:
-        await self._life.step()
-        answers = await self._endpoint.ask(calls, timeout_s)
-        await self._life.step()
-        return answers
-
-
-class MortalJournal(Journal):
-    """Writes to a list that outlives it, each record with when it was written, Unix ms."""
-
-    def __init__(self, topic: list[tuple[int, Record]], life: Life) -> None:
-        self._written = topic
-        self._life = life
-        self._open = OpenFunding()
-        self._settled_ms = next((one.since_ms for _, one in reversed(topic) if isinstance(one, Settled)), 0)
-
-    def needed(self) -> list[Record]:
-        """What whoever comes reads: nothing of before the newest record of what is settled."""
-        found = [(at_ms, record) for at_ms, record in self._written if at_ms >= self._settled_ms]
-        for at_ms, record in found:
-            self._open.add(record, at_ms)
-        return [record for _, record in found]
-
-    async def write(self, records: Iterable[Record]) -> None:
-        taken = list(records)
-        await self._life.step()
-        at_ms = int(asyncio.get_running_loop().time() * 1_000)
-        self._written += [(at_ms, one) for one in self._settling(taken, at_ms, every_ms=1)]
-        await self._life.step()
-
-
-class MortalKey:
-    """Signs, after a while."""
-
-    def __init__(self, key: LocalKey, life: Life, slowest_s: float, draw: random.Random) -> None:
-        self.address = key.address
-        self._key = key
-        self._life = life
-        self._slowest_s = slowest_s
-        self._draw = draw
-
-    async def sign(self, fields: dict[str, Any]) -> Signed:
-        await self._life.step()
-        await asyncio.sleep(self._slowest_s * self._draw.random())
-        signed = await self._key.sign(fields)
-        await self._life.step()
-        return signed
-
-
-class MortalMuon(Muon):
-    """Signs the pair's nonces."""
-
-    def __init__(self, chain: FundingChain, life: Life) -> None:
-        self._chain = chain
-        self._life = life
-
-    async def sign(self, party_a: str, party_b: str) -> PairSignature:
-        await self._life.step()
-        state = signed_state(self._chain, party_b, party_a)
-        signature = PairSignature(state, self._chain.now_s, 0, 0, b"", 1, DIAMOND, DIAMOND)
-        await self._life.step()
-        return signature
 
 
 class StandingTables(Tables):

@@ -8,36 +8,21 @@ import pytest
 from models import book as book_module
 from models.book import ExposureBook
 from models.book_figures import Market, Shown
+from tests.support.exposure_books import ALICE, BOB, BTC, CAROL, ETH, WAYS, book_at_prices, follow_moves_by, open_long
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BTC: Market = ("symmio", 1)
-ETH: Market = ("symmio", 2)
-ALICE, BOB, CAROL = b"symmio:0xa", b"symmio:0xb", b"symmio:0xc"
 
-
-@pytest.fixture(params=["nudges", "shifts", "sweeps"], autouse=True)
-def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(params=WAYS, autouse=True)
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every behaviour is that of all ways to follow a move, whichever a book of some size would choose."""
-    monkeypatch.setattr(book_module, "_NUDGE_HOLDERS", 10**9 if request.param == "nudges" else -1)
-    monkeypatch.setattr(book_module, "_SHIFT_OVERHEAD_ROWS", 10**9 if request.param == "sweeps" else -(10**9))
-    name: str = request.param
-    return name
+    follow_moves_by(request.param, monkeypatch)
 
 
 @pytest.fixture
 def book() -> ExposureBook:
-    """BTC at 100 and ETH at 10; a deadband of 1 %."""
-    empty = ExposureBook(0.01)
-    empty.reprice({BTC: 100.0, ETH: 10.0}, 0.0)
-    return empty
-
-
-def _long(book: ExposureBook, key: bytes, amount: float = 1.0, margin: float = 1_000.0) -> None:
-    """Put and publish an account that opened ``amount`` BTC at 100, the price of now; below zero it is short."""
-    book.put(key, {BTC: amount}, cost=amount * 100, margin=margin)
-    book.published(key, Shown(margin, abs(amount) * 100))
+    return book_at_prices()
 
 
 def _holders(book: ExposureBook, market: Market) -> list[bytes]:
@@ -52,7 +37,7 @@ def _holders(book: ExposureBook, market: Market) -> list[bytes]:
 
 
 def test_an_account_is_told_when_its_upnl_leaves_the_deadband(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
 
     assert [] == book.reprice({BTC: 100.9}, 0.0)
     assert [] == book.reprice({BTC: 99.1}, 0.0)
@@ -60,14 +45,14 @@ def test_an_account_is_told_when_its_upnl_leaves_the_deadband(book: ExposureBook
 
 
 def test_a_short_account_is_told_of_a_rise(book: ExposureBook) -> None:
-    _long(book, ALICE, amount=-1.0)
+    open_long(book, ALICE, amount=-1.0)
 
     assert [] == book.reprice({BTC: 100.9}, 0.0)
     assert [ALICE] == book.reprice({BTC: 101.1}, 0.0)
 
 
 def test_many_small_moves_add_up(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
 
     assert [[], [], [ALICE]] == [book.reprice({BTC: mark}, 0.0) for mark in (100.4, 100.8, 101.2)]
 
@@ -80,7 +65,7 @@ def test_moves_of_one_call_that_cancel_out_are_not_told(book: ExposureBook) -> N
 
 
 def test_an_account_is_told_once_until_it_is_published(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
     book.reprice({BTC: 120.0}, 0.0)
 
     assert [] == book.reprice({BTC: 140.0}, 0.0)
@@ -97,14 +82,14 @@ def test_an_account_that_holds_several_markets_that_move_is_told_once(book: Expo
 
 
 def test_an_account_that_was_put_is_told_at_its_markets_next_move_however_small(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
     book.put(ALICE, {BTC: 1.0}, cost=100.0, margin=900.0)
 
     assert [ALICE] == book.reprice({BTC: 100.001}, 0.0)
 
 
 def test_a_mark_that_stands_already_moves_nobody(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
     book.watch(ALICE)
 
     assert [] == book.reprice({BTC: 100.0}, 0.0)
@@ -112,7 +97,7 @@ def test_a_mark_that_stands_already_moves_nobody(book: ExposureBook) -> None:
 
 
 def test_a_market_that_nobody_holds_moves_nobody_and_its_mark_is_remembered(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
 
     assert [] == book.reprice({ETH: 20.0}, 0.0)
     book.put(BOB, {ETH: 1.0}, cost=20.0, margin=100.0)
@@ -121,8 +106,8 @@ def test_a_market_that_nobody_holds_moves_nobody_and_its_mark_is_remembered(book
 
 
 def test_a_watched_account_is_told_of_every_move(book: ExposureBook) -> None:
-    _long(book, ALICE)
-    _long(book, BOB)
+    open_long(book, ALICE)
+    open_long(book, BOB)
     book.watch(ALICE)
 
     assert [ALICE] == book.reprice({BTC: 100.001}, 0.0)
@@ -130,23 +115,23 @@ def test_a_watched_account_is_told_of_every_move(book: ExposureBook) -> None:
 
 def test_an_account_can_be_watched_before_it_is_in_the_book(book: ExposureBook) -> None:
     assert not book.watch(ALICE)
-    _long(book, ALICE)
+    open_long(book, ALICE)
 
     assert [ALICE] == book.reprice({BTC: 100.001}, 0.0)
 
 
 def test_an_account_that_gives_everything_up_and_comes_back_is_still_watched(book: ExposureBook) -> None:
     book.watch(ALICE)
-    _long(book, ALICE)
+    open_long(book, ALICE)
     book.put(ALICE, {}, cost=0.0, margin=0.0)
-    _long(book, BOB)
-    _long(book, ALICE)
+    open_long(book, BOB)
+    open_long(book, ALICE)
 
     assert [ALICE] == book.reprice({BTC: 100.001}, 0.0)
 
 
 def test_who_watches_an_account_learns_whether_its_row_is_behind(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
 
     assert not book.watch(ALICE)
     book.unwatch(ALICE)
@@ -155,7 +140,7 @@ def test_who_watches_an_account_learns_whether_its_row_is_behind(book: ExposureB
 
 
 def test_an_account_that_is_no_longer_watched_has_its_deadband_again(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
     book.watch(ALICE)
     book.unwatch(ALICE)
     book.unwatch(BOB)
@@ -187,7 +172,7 @@ def test_an_account_that_crosses_its_liquidation_is_told_within_its_deadband(
 
 @pytest.mark.parametrize("margin", [-5.0, 5.0])
 def test_an_account_far_from_the_edge_is_not_told_whichever_side_it_is_on(book: ExposureBook, margin: float) -> None:
-    _long(book, ALICE, margin=margin)
+    open_long(book, ALICE, margin=margin)
 
     assert [] == book.reprice({BTC: 100.9}, 0.0)
     assert [] == book.reprice({BTC: 99.1}, 0.0)
@@ -233,8 +218,8 @@ def test_an_account_without_figures_is_not_told_of_its_known_markets_but_becomes
 
 
 def test_a_touched_market_moves_its_holders_and_tells_those_that_are_watched(book: ExposureBook) -> None:
-    _long(book, ALICE)
-    _long(book, BOB)
+    open_long(book, ALICE)
+    open_long(book, BOB)
     book.put(CAROL, {ETH: 1.0}, cost=10.0, margin=1.0)
     book.published(CAROL, Shown(1.0, 10.0))
     book.watch(ALICE)
@@ -245,7 +230,7 @@ def test_a_touched_market_moves_its_holders_and_tells_those_that_are_watched(boo
 
 
 def test_overdue_are_those_that_have_moved_since_before_that_time_or_were_put(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
     book.put(BOB, {ETH: 1.0}, cost=10.0, margin=1_000.0)
     book.published(BOB, Shown(1_000.0, 10.0))
     book.put(CAROL, {ETH: 1.0}, cost=10.0, margin=1.0)
@@ -260,7 +245,7 @@ def test_overdue_are_those_that_have_moved_since_before_that_time_or_were_put(bo
 
 
 def test_one_that_moves_after_it_was_published_is_out_of_date_from_then_on(book: ExposureBook) -> None:
-    _long(book, ALICE)
+    open_long(book, ALICE)
     book.reprice({BTC: 100.001}, 2.0)
     book.published(ALICE, Shown(1_000.001, 100.001))
     book.reprice({BTC: 100.002}, 7.0)
@@ -274,14 +259,14 @@ def test_an_account_without_exposures_is_overdue_when_put_and_never_moves(book: 
 
     assert [ALICE] == book.overdue(1.0)
     book.published(ALICE, Shown(-1.0, 0.0))
-    _long(book, BOB)
+    open_long(book, BOB)
     assert [BOB] == book.reprice({BTC: 200.0}, 0.0)
     assert [] == book.overdue(9.0)
 
 
 def test_holders_are_those_that_hold_a_market_now(book: ExposureBook) -> None:
     for key in (ALICE, BOB, CAROL):
-        _long(book, key)
+        open_long(book, key)
     book.put(ALICE, {ETH: 1.0}, cost=10.0, margin=1.0)
     book.put(BOB, {}, cost=0.0, margin=1.0)
 
@@ -293,8 +278,8 @@ def test_holders_are_those_that_hold_a_market_now(book: ExposureBook) -> None:
 
 
 def test_an_account_put_anew_is_followed_at_its_new_amounts(book: ExposureBook) -> None:
-    _long(book, ALICE)
-    _long(book, ALICE, amount=-2.0)
+    open_long(book, ALICE)
+    open_long(book, ALICE, amount=-2.0)
 
     assert [] == book.reprice({BTC: 100.9}, 0.0)
     assert [ALICE] == book.reprice({BTC: 101.1}, 0.0)
@@ -304,7 +289,7 @@ def test_an_account_put_anew_is_followed_at_its_new_amounts(book: ExposureBook) 
 def test_an_account_may_hold_any_number_of_markets_and_give_them_up_again(book: ExposureBook, markets: int) -> None:
     many: list[Market] = [("symmio", number) for number in range(10, 10 + markets)]
     book.reprice(dict.fromkeys(many, 10.0), 0.0)
-    _long(book, BOB)
+    open_long(book, BOB)
     book.put(ALICE, dict.fromkeys(many, 1.0), cost=10.0 * markets, margin=1_000.0)
     book.published(ALICE, Shown(1_000.0, 10.0 * markets))
 
@@ -312,8 +297,8 @@ def test_an_account_may_hold_any_number_of_markets_and_give_them_up_again(book: 
     assert [] == book.reprice({many[-1]: 10.09 + 0.009 * markets}, 0.0)
     assert [ALICE] == book.reprice({many[-1]: 10.09 + 0.011 * markets}, 0.0)
     assert [[ALICE]] * markets == [_holders(book, market) for market in many]
-    _long(book, ALICE)
-    _long(book, BOB)
+    open_long(book, ALICE)
+    open_long(book, BOB)
     assert [] == book.reprice({**dict.fromkeys(many, 50.0), BTC: 100.9}, 0.0)
     assert {ALICE, BOB} == {*book.reprice({BTC: 101.1}, 0.0)}
     assert [[]] * markets == [_holders(book, market) for market in many]
@@ -324,7 +309,7 @@ def test_an_account_of_many_markets_moves_only_with_them_and_not_after_it_was_pu
     book.reprice(dict.fromkeys(many, 10.0), 0.0)
     book.put(ALICE, dict.fromkeys(many, 1.0), cost=90.0, margin=1_000.0)
     book.published(ALICE, Shown(1_000.0, 90.0))
-    _long(book, BOB)
+    open_long(book, BOB)
 
     assert [] == book.reprice({many[8]: 10.1}, 0.0)
     book.published(ALICE, Shown(1_000.1, 90.1))
@@ -363,16 +348,16 @@ def test_an_account_that_gives_markets_up_gives_its_further_rows_back(book: Expo
 
 def test_a_row_given_back_by_one_account_is_wholly_the_next_ones(book: ExposureBook) -> None:
     book.put(ALICE, dict.fromkeys([("d", market) for market in range(12)], 1.0), cost=0.0, margin=1_000.0)
-    _long(book, ALICE)
+    open_long(book, ALICE)
     for number in range(3):
-        _long(book, b"%d" % number, amount=2.0)
+        open_long(book, b"%d" % number, amount=2.0)
 
     assert [] == book.reprice({BTC: 100.9}, 0.0)
 
 
 def test_an_account_that_takes_the_place_of_one_that_left_is_followed_there(book: ExposureBook) -> None:
     for key in (ALICE, BOB, CAROL):
-        _long(book, key)
+        open_long(book, key)
     book.put(ALICE, {}, cost=0.0, margin=1_000.0)
     book.put(CAROL, {ETH: 1.0}, cost=10.0, margin=1_000.0)
 
@@ -395,7 +380,7 @@ def test_between_two_sweeps_for_rounding_there_are_as_many_shifts_again(monkeypa
     monkeypatch.setattr(book_module, "_SHIFTS_BEFORE_SWEEP", 3)
     monkeypatch.setattr(book_module, "_SHIFT_OVERHEAD_ROWS", -(10**9))
     book = ExposureBook(0.01)
-    _long(book, ALICE)
+    open_long(book, ALICE)
     swept = []
     for at in range(1, 13):
         before = book._shifts
@@ -435,70 +420,3 @@ def test_a_book_of_several_blocks_tells_what_sums_by_hand_tell() -> None:
     assert 1_000 < len(expected) < 39_000
     assert expected == _told(book, moved)
     assert held.keys() - expected == {*book.overdue(1.0)}
-
-
-def test_an_account_that_was_told_and_then_crosses_its_liquidation_presses(book: ExposureBook) -> None:
-    _long(book, ALICE, margin=15.0)
-    _long(book, BOB)
-    assert {ALICE, BOB} == set(book.reprice({BTC: 98.0}, 0.0))
-    assert [] == book.pressing()
-    assert [] == book.reprice({BTC: 80.0}, 0.0)
-
-    assert [ALICE] == book.pressing()
-    assert (True, False) == (book.is_pressing(ALICE), book.is_pressing(BOB))
-    book.published(ALICE, Shown(-5.0, 80.0))
-    assert [] == book.pressing()
-
-
-def test_an_account_that_was_told_and_is_watched_since_presses(book: ExposureBook) -> None:
-    _long(book, ALICE)
-    book.reprice({BTC: 90.0}, 0.0)
-    book.watch(ALICE)
-
-    assert [ALICE] == book.pressing()
-    assert book.is_pressing(ALICE)
-
-
-def test_an_account_that_was_never_published_does_not_press_unless_it_is_watched(book: ExposureBook) -> None:
-    for key in (ALICE, BOB):
-        book.put(key, {BTC: 1.0}, cost=100.0, margin=10.0)
-    assert {ALICE, BOB} == {*book.reprice({BTC: 80.0}, 0.0)}
-
-    assert (False, []) == (book.is_pressing(ALICE), book.pressing())
-    book.watch(ALICE)
-    assert ([True, False], [ALICE]) == ([book.is_pressing(ALICE), book.is_pressing(BOB)], book.pressing())
-
-
-def test_the_oldest_row_is_that_whose_markets_moved_first_since_it_was_published(book: ExposureBook) -> None:
-    for key in (ALICE, BOB):
-        book.put(key, {ETH if key == ALICE else BTC: 1.0}, cost=0.0, margin=1_000.0)
-        assert not book.was_published(key)
-        book.published(key, Shown(1_000.0, 100.0))
-        assert book.was_published(key)
-    assert book.oldest_s() is None
-    for at_s, market in ((3.0, BTC), (4.0, ETH), (5.0, BTC)):
-        book.reprice({market: 100.0 + at_s}, at_s)
-
-    assert 3.0 == book.oldest_s()
-    book.published(BOB, Shown(1_005.0, 105.0))
-    assert 4.0 == book.oldest_s()
-    assert (105.0, {BTC, ETH}) == (book.mark(BTC), set(book.markets))
-
-
-def test_who_was_put_is_not_the_oldest_and_was_published_all_the_same(book: ExposureBook) -> None:
-    _long(book, ALICE)
-    book.put(ALICE, {BTC: 2.0}, cost=200.0, margin=1_000.0)
-    book.reprice({BTC: 101.0}, 3.0)
-
-    assert book.oldest_s() is None
-    assert book.was_published(ALICE)
-
-
-def test_an_account_without_figures_does_not_press_though_it_is_overdue(book: ExposureBook) -> None:
-    book.put(ALICE, {("symmio", 9): 1.0}, cost=100.0, margin=10.0)
-    book.published(ALICE, None)
-    book.touch(("symmio", 9), 0.0)
-
-    assert [ALICE] == book.overdue(1.0)
-    assert [] == book.pressing()
-    assert not book.is_pressing(ALICE)
