@@ -55,6 +55,17 @@ def _valued_by(faulty: Faulty) -> Callable[..., ValuedWhole]:
     return lambda held, term: ValuedWhole(faulty, held, term)
 
 
+def raises(error: BaseException) -> Callable[..., Any]:
+    def raising(*_: object, **__: object) -> object:
+        raise error
+
+    return raising
+
+
+def gives(given: object) -> Callable[..., Any]:
+    return lambda *_, **__: given
+
+
 def sources(name: str) -> tuple[PriceSource, ...]:
     return (PriceSource(f"venue:{name}".encode(), 10**15),) if name else ()
 
@@ -126,6 +137,14 @@ class World:
         """Every row that is SYMMIO's."""
         tables = self.engine.tables
         return [(table, key, row) for table in TABLES for key, row in sorted(tables.items(table)) if b"main" in key]
+
+
+def altered(world: World, hook: str, change: Callable[[Any], Any]) -> None:
+    """Have a hook give what a change makes of its answer."""
+    own = getattr(PACKAGE.venue, hook)
+    world.faulty.break_by = lambda asked: (
+        (lambda *arguments, **named: change(own(*arguments, **named))) if asked == hook else None
+    )
 
 
 def paid(amount: str) -> dict[str, Any]:
