@@ -55,15 +55,6 @@ class Page:
         await eventually(lambda: bool(self.saw(what, since, **fields)))
         return self.saw(what, since, **fields)[0]
 
-    async def sees_within(self, seconds: float, what: str, since: int = 0, **fields: object) -> dict[str, Any]:
-        """Wait for such an event, which is to come within that time."""
-        clock_s = asyncio.get_running_loop().time
-        begun_s = clock_s()
-        event = await self.sees(what, since, **fields)
-        took_s = clock_s() - begun_s
-        assert took_s < seconds
-        return event
-
     async def shows(self, what: str, is_it: Callable[[Any], bool], since: int = 0, timeout_s: float = 10) -> int:
         """Wait until something of a kind is shown that is as wanted, and tell after how many events."""
 

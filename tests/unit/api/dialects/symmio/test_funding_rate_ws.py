@@ -17,11 +17,14 @@ from tests.support.api import TICK_S, FakeInterest, FakeRecords, metric, serving
 from tests.support.feed import FakeTables
 from tests.support.legacy import frame, is_silent_for, stop_reading
 from tests.support.solver import NOW_MS, put_instrument, put_mark, put_market, solver_settings
+from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.test_utils import TestClient
 
+# How far the clock jumps at the least, while what was sent is on its way.
+_STEP_S = 0.0001
 IGNORED = 'tidemark_api_ignored_messages_total{endpoint="funding-rate-ws",reason="%s"}'
 BTC = {
     "BTCUSDT": {
@@ -73,18 +76,19 @@ async def test_every_alias_answers_a_list_with_the_map_of_get_funding_info() -> 
             assert BTC == await response.json()
 
 
-async def test_the_map_comes_at_once_and_then_every_second() -> None:
-    clock_s = asyncio.get_running_loop().time
-    async with serving_markets() as client, connected(client) as socket:
-        asked_s = clock_s()
-        await socket.send_json({"symbols": ["ETHUSDT"]})
-        arrivals_s = []
-        for _ in range(3):
-            await frame(socket)
-            arrivals_s.append(clock_s() - asked_s)
+def test_the_map_comes_at_once_and_then_every_second() -> None:
+    async def arrivals_s() -> list[float]:
+        clock_s = asyncio.get_running_loop().time
+        async with serving_markets() as client, connected(client) as socket:
+            asked_s = clock_s()
+            await socket.send_json({"symbols": ["ETHUSDT"]})
+            came_s = []
+            for _ in range(3):
+                await frame(socket)
+                came_s.append(clock_s() - asked_s)
+        return came_s
 
-    for number, arrival_s in enumerate(arrivals_s):
-        assert number * INTERVAL_S - 0.02 <= arrival_s < (number + 0.5) * INTERVAL_S
+    assert [0.0, 1.0, 2.0] == [round(came_s, 1) for came_s in run_in_no_time(arrivals_s(), _STEP_S)]
 
 
 async def test_a_frame_shows_the_newest_rate() -> None:
@@ -118,31 +122,40 @@ async def test_the_map_has_the_valid_ones_of_the_symbols_in_their_order_each_onc
 
 
 @pytest.mark.parametrize("empty", [{"symbols": []}, [], {"symbols": [None]}])
-async def test_an_empty_list_pauses_and_the_next_one_is_answered_at_once(
-    empty: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.dialects.symmio.funding_rate_ws.INTERVAL_S", TICK_S)
-    async with serving_markets() as client, connected(client) as socket:
-        await socket.send_json({"symbols": ["BTCUSDT"]})
-        await frame(socket)
-        await socket.send_json(empty)
-        assert await is_silent_for(socket, 2 * TICK_S)
-        asked_s = asyncio.get_running_loop().time()
-        await socket.send_json({"symbols": ["BTCUSDT"]})
+def test_an_empty_list_pauses_and_the_next_one_is_answered_at_once(empty: object) -> None:
+    async def scene() -> float:
+        clock_s = asyncio.get_running_loop().time
+        async with serving_markets() as client, connected(client) as socket:
+            await socket.send_json({"symbols": ["BTCUSDT"]})
+            await frame(socket)
+            await socket.send_json(empty)
+            assert await is_silent_for(socket, 2.5 * INTERVAL_S)
+            asked_s = clock_s()
+            await socket.send_json({"symbols": ["BTCUSDT"]})
 
-        assert BTC == await frame(socket)
-        assert asyncio.get_running_loop().time() - asked_s < TICK_S
+            assert BTC == await frame(socket)
+            return clock_s() - asked_s
+
+    assert 0.0 == round(run_in_no_time(scene(), _STEP_S), 1)
 
 
-async def test_a_list_replaces_the_one_before_and_sent_again_is_answered_at_once_again() -> None:
-    async with serving_markets() as client, connected(client) as socket:
-        asked_s = asyncio.get_running_loop().time()
-        for name in ("BTCUSDT", "ETHUSDT", "ETHUSDT"):
-            await socket.send_json({"symbols": [name]})
+def test_a_list_replaces_the_one_before_and_sent_again_is_answered_at_once_again() -> None:
+    async def scene() -> list[float]:
+        clock_s = asyncio.get_running_loop().time
+        async with serving_markets() as client, connected(client) as socket:
+            asked_s = clock_s()
+            came_s = []
+            for name in ("BTCUSDT", "ETHUSDT", "ETHUSDT"):
+                await socket.send_json({"symbols": [name]})
 
-            assert [name] == list(await frame(socket))
-        assert asyncio.get_running_loop().time() - asked_s < INTERVAL_S / 2
-        assert await is_silent_for(socket, TICK_S)
+                assert [name] == list(await frame(socket))
+                came_s.append(clock_s() - asked_s)
+            # Nothing else comes before the next second.
+            assert ["ETHUSDT"] == list(await frame(socket))
+            came_s.append(clock_s() - asked_s)
+        return came_s
+
+    assert [0.0, 0.0, 0.0, 1.0] == [round(came_s, 1) for came_s in run_in_no_time(scene(), _STEP_S)]
 
 
 @pytest.mark.parametrize(
