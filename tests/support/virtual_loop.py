@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _JumpingSelector(selectors.SelectSelector):
+class _JumpingSelector(selectors.PollSelector):
+    """Looks whether anything came; where nothing did, it is later instead. ``poll`` takes any number of sockets."""
+
     def __init__(self, least_step_s: float) -> None:
         super().__init__()
         self._least_step_s = least_step_s
