@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from models.engine.tables import VALUATIONS
-from streams.kafka import shared_consumer
+from streams.kafka.consumer import start_consumer
 from streams.kafka.feed import Feed
 from streams.kafka.shared_consumer import TopicMissing
 from streams.kafka.topics import changelog_name
@@ -34,7 +34,7 @@ async def test_a_missing_changelog_is_told_at_once_and_read_once_it_is_there(
     own = settings()
     assert own.kafka is not None
     asked: list[str] = []
-    begin, list_topics = shared_consumer.start_consumer, AIOKafkaAdminClient.list_topics
+    list_topics = AIOKafkaAdminClient.list_topics
 
     async def listing(admin: AIOKafkaAdminClient) -> Any:  # noqa: ANN401 - as aiokafka gives it
         asked.append("which topics there are")
@@ -42,10 +42,10 @@ async def test_a_missing_changelog_is_told_at_once_and_read_once_it_is_there(
 
     async def beginning(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as it takes them
         asked.append("for records")
-        return await begin(*arguments, **named)
+        return await start_consumer(*arguments, **named)
 
     monkeypatch.setattr(AIOKafkaAdminClient, "list_topics", listing)
-    monkeypatch.setattr(shared_consumer, "start_consumer", beginning)
+    monkeypatch.setattr("streams.kafka.shared_consumer.start_consumer", beginning)
     feed = Feed.of(own, VALUATIONS, SystemClock())
     for _ in range(3):
         with pytest.raises(TopicMissing, match=feed.topic):

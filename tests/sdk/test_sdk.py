@@ -294,6 +294,7 @@ async def test_what_a_frontend_asks_for_is_shown_though_the_next_turn_of_the_sch
                 since = await shown.is_looked_at(visible=visible)
                 await shown.sees("frame", since, name="upnl")
             await shown.sees("frame", since, name="funding")
+        since = len(shown.events)
         await shown.do("show", market="ETHUSDT")
         await shown.sees("funding", since, market="ETHUSDT")
 
