@@ -53,7 +53,7 @@ def hand_out_plain_records(consumer: AIOKafkaConsumer) -> None:
     async def receive_plain(assignment: Any, node_id: int, request: Any) -> bool:
         has_new_data: bool = await receive(assignment, node_id, request)
         for result in fetcher._records.values():
-            if isinstance(result, FetchResult) and "getall" not in vars(result):
+            if isinstance(result, FetchResult) and "getall" not in vars(result) and result.has_more():
                 result.getall = PlainRecords(result).take
         return has_new_data
 
@@ -72,6 +72,8 @@ class PlainRecords:
         # Of a batch that was unpacked and not handed out whole, and where all that was unpacked ends.
         self._left: list[Record[Any]] = []
         self._unpacked_to: int = result._partition_records.next_fetch_offset
+        # It holds what was fetched, which holds it: memory would wait for Python's search for cycles.
+        result._partition_records._records_iterator = None
 
     def take(self, most: int | None = None) -> list[Record[Any]]:
         """Take the records that come next; none where the partition is not read any more, or from elsewhere.
@@ -84,6 +86,7 @@ class PlainRecords:
         """
         result = self._result
         if not result.check_assignment(result._topic_partition) or not result.has_more():
+            self._end()
             return []
         fetched = result._partition_records
         begins, is_unpacked = fetched.next_fetch_offset, False
@@ -97,8 +100,14 @@ class PlainRecords:
                 fetched._records, fetched.next_fetch_offset = MemoryRecords(b""), begins
         result._update_position()
         if is_over:
-            result._partition_records = None
+            self._end()
         return taken
+
+    def _end(self) -> None:
+        """Let go of what was fetched; aiokafka asks nothing of a result that has no more."""
+        self._left = []
+        self._result._partition_records = None
+        vars(self._result).pop("getall", None)
 
     def _unpacked(self, fetched: Any, most: int | None) -> list[Record[Any]]:
         taken = self._left

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.kafka.batches_of_others import BatchesOfOthers
-from streams.kafka.record import PlainRecords
+from streams.kafka.record import PlainRecords, hand_out_plain_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,3 +157,22 @@ def test_behind_a_corrupt_batch_nothing_is_handed_out_and_all_that_was_not_is_fe
     with pytest.raises(CorruptRecordException):
         plain.take()
     assert ([], taken, False) == seen(reading, plain.take())
+
+
+def test_what_was_fetched_is_freed_once_it_was_handed_out_without_a_search_for_cycles() -> None:
+    async def receive(assignment: object, node_id: int, request: object) -> bool:
+        return bool(assignment or node_id or request)
+
+    reading = Reading(b"".join(batches(4, 3)), 0)
+    fetcher = SimpleNamespace(_proc_fetch_request=receive, _records={TP: reading.result})
+    hand_out_plain_records(SimpleNamespace(_fetcher=fetcher))
+    asyncio.run(fetcher._proc_fetch_request(None, 0, None))
+    held = [weakref.ref(reading.fetched), weakref.ref(reading.result)]
+    del reading.fetched, reading.result
+    gc.disable()
+    try:
+        assert [4, 3] == [len(fetcher._records[TP].getall(4)), len(fetcher._records[TP].getall(4))]
+        assert not fetcher._records.pop(TP).has_more()
+        assert [None, None] == [one() for one in held]
+    finally:
+        gc.enable()
