@@ -50,6 +50,7 @@ from models.ledger.ledger_venue import LEDGER_EVENTS, LEDGER_SETTINGS
 from models.valuations import VALUED
 from streams.kafka.topics import PRICE_TICKS, create_topics, registry, topic_name
 from streams.process.clock import SystemClock
+from streams.process.garbage import collecting_rarely
 from streams.replay.account_at import fold_references
 from streams.replay.accounts_at import raw_vector
 from streams.replay.bounded_log import LogRecord
@@ -206,7 +207,9 @@ def newest_marks(bootstrap: str, prefix: str) -> Marks:
     async def found() -> dict[bytes, NewestTick]:
         return await newest_ticks(log, await resolve_times(log, [prices], None, None), None)
 
-    newest = uvloop.run(found())
+    # As commands do that read a log.
+    with collecting_rarely():
+        newest = uvloop.run(found())
     return Marks(newest, time.monotonic() - began_s, time.process_time(), _most_memory_mb())
 
 
@@ -263,7 +266,8 @@ def _us(work: Any) -> float:  # noqa: ANN401 - a function
 def main(ticks_count: int, events: int, rounds: int, only: tuple[str, ...], child: str | None) -> None:
     """Measure, and print a table for each part."""
     if child is not None:
-        print(json.dumps(uvloop.run(fold_all(*json.loads(child)))))
+        with collecting_rarely():
+            print(json.dumps(uvloop.run(fold_all(*json.loads(child)))))
         return
     parts = only or PARTS
     if {"read", "fold"}.intersection(parts):

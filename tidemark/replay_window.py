@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import uvloop
 
 from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog, JoinedLog
+from streams.process.garbage import collecting_rarely
 from streams.replay.bounded_log import BadArchive, BrokenOff
 from streams.replay.captured_log import MANIFEST, CapturedLog
 from streams.replay.kafka_log import KafkaLog
@@ -98,10 +100,11 @@ def run_reading(settings: Settings, source: LogSource, reading: Callable[[], Cor
         NoBroker: Kafka does not answer.
         ReplayError: The reading cannot be done, or broke off.
     """
-    if not source.needs_kafka:
-        return asyncio.run(reading())
-    with kafka.naming_the_broker(kafka.require_broker(settings.bootstrap)):
-        return asyncio.run(reading())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, collecting_rarely():
+        if not source.needs_kafka:
+            return runner.run(reading())
+        with kafka.naming_the_broker(kafka.require_broker(settings.bootstrap)):
+            return runner.run(reading())
 
 
 async def find_window(

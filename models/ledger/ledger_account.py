@@ -200,6 +200,8 @@ class _Draft:
             kind = "account_restored" if suspect is None else "account_doubted"
             said = {"seq": self.holdings.seq, "time_ms": self.holdings.time_ms, "cause": "", "suspect": suspect}
             self.happenings.append({"kind": kind, **said})
+        if suspect == self.holdings.suspect:
+            return self.holdings
         return msgspec.structs.replace(self.holdings, suspect=suspect)
 
     def _is_too_far(self, number: int) -> bool:

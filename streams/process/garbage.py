@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import gc
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Every record is an object that lives for some milliseconds and is in no cycle. By default Python looks for cycles
 # after every 700 objects, which takes a third of the time of fetching and decoding, and stops everything meanwhile.
@@ -14,3 +19,15 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
+
+
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Look for cycles rarely for as long as the block lasts, as ``collect_rarely`` does, and as before afterwards."""
+    before = gc.get_threshold()
+    collect_rarely()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import aiokafka
 import pytest
 from aiokafka.client import AIOKafkaClient
-from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v7, FetchRequest_v11
@@ -52,7 +52,6 @@ SHAPES = {
     (Fetcher, "_proc_fetch_request"): ["self", "assignment", "node_id", "request"],
     (AIOKafkaClient, "send"): ["self", "node_id", "request", "group"],
     (FetchRequest, "build"): ["self", "request_struct_class"],
-    (PartitionRecords, "_consumer_record"): ["self", "tp", "record"],
     (GroupCoordinator, "_do_commit_offsets"): ["self", "assignment", "offsets"],
     (GroupCoordinator, "commit_offsets"): ["self", "assignment", "offsets"],
     (TopicPartitionState, "consumed_to"): ["self", "position"],
@@ -105,9 +104,12 @@ def test_the_coordinator_still_makes_each_commit_through_its_own_method() -> Non
     assert "self.generation" in inspect.getsource(GroupCoordinator._do_commit_offsets)
 
 
-def test_the_fetcher_still_makes_each_record_through_its_own_method() -> None:
+def test_the_fetcher_still_hands_out_what_it_fetched_through_the_results_own_method() -> None:
     assert "self._proc_fetch_request(" in inspect.getsource(Fetcher._fetch_requests_routine)
-    assert "self._consumer_record(" in inspect.getsource(PartitionRecords._unpack_records)
+    assert "res_or_error.getall(max_records)" in inspect.getsource(Fetcher.fetched_records)
+    assert "for msg in self._partition_records" in inspect.getsource(FetchResult.getall)
+    for used in ("_check_crcs", "_isolation_level", "_consume_aborted_up_to(", "_contains_abort_marker(", "_records"):
+        assert f"self.{used}" in inspect.getsource(PartitionRecords._unpack_records)
 
 
 def test_the_fetcher_still_sends_one_fetch_at_a_time_through_the_client_and_stock_fetches_have_no_session() -> None:
