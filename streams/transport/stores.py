@@ -26,9 +26,10 @@ _log = logging.getLogger(__name__)
 # One cache for all tables and partitions of the process; Faust's own store takes 2 GiB for each of them.
 _BLOCK_CACHE_BYTES = 64 << 20
 # Each partition of each table has a memtable: the first bound is for one, the second for all together. Those of
-# valuations and accounts fill, above all in a recovery; the others stay nearly empty.
+# valuations and accounts fill, above all in a recovery; the others fill over hours, so that a worker's memory seems to
+# grow until their sum is at the second bound.
 _WRITE_BUFFER_BYTES = 16 << 20
-_WRITE_BUFFERS_BYTES = 256 << 20
+_WRITE_BUFFERS_BYTES = 64 << 20
 # Most keys of a changelog are new when it is read first; a filter tells so without a look into the files.
 _BLOOM_BITS = 10
 # The store's own keys begin with a byte that no row's key begins with.
