@@ -170,8 +170,10 @@ class _Stack:
         finally:
             stop.cancel()
             work.cancel()
-            await asyncio.wait((work,))
-            await asyncio.gather(*(child.stop(_CHILD_STOP_S) for child in self._children))
+            try:
+                await asyncio.wait((work,))
+            finally:
+                await asyncio.gather(*(child.stop(_CHILD_STOP_S) for child in self._children))
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:

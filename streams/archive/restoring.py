@@ -69,20 +69,18 @@ async def opened_target(bootstrap: Bootstrap) -> AsyncIterator[Target]:
     Raises:
         KafkaError: It cannot be reached, or does not let us write.
     """
-    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
-    plain = fillers = reader = None
-    try:
+    async with AsyncExitStack() as open_clients:
+        admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
+        open_clients.push_async_callback(lambda: waited_out(admin.close()))
         await admin.start()
         sizes = {"compression": "lz4", "batch_bytes": _BATCH_BYTES, "request_bytes": _REQUEST_BYTES}
         plain = await start_producer(bootstrap, **sizes)  # type: ignore[arg-type]
+        open_clients.push_async_callback(lambda: waited_out(plain.stop()))
         fillers = await start_producer(bootstrap, **sizes, fence=_FENCE)  # type: ignore[arg-type]
+        open_clients.push_async_callback(lambda: waited_out(fillers.stop()))
         reader = await start_consumer(bootstrap, wait_ms=50, most_records=1, begins_anywhere=False)
+        open_clients.push_async_callback(lambda: waited_out(reader.stop()))
         yield Target(bootstrap, admin, plain, fillers, reader)
-    finally:
-        for client in (reader, fillers, plain):
-            if client is not None:
-                await waited_out(client.stop())
-        await waited_out(admin.close())
 
 
 async def is_restored(

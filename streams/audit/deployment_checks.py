@@ -11,7 +11,7 @@ from models.findings import Finding, Verdict, fine
 from streams.funder.diamond_calls import call_data, read_numbers
 from streams.funder.hedgers import hedgers_of
 from streams.node.answers import read_bytes, read_chain_id, read_code, read_number, read_quantity, read_time_s
-from streams.node.connect import endpoints_of
+from streams.node.connect import opened_endpoints
 from streams.node.contract_views import ContractViews
 from streams.node.rpc import RpcError
 from streams.settings import BadSettings
@@ -43,22 +43,20 @@ async def check_deployment(settings: Settings, name: str, deployment: SymmioSett
     if not deployment.rpc:
         return [Finding(f"rpc of {name}", Verdict.WARNING, "no endpoint is configured", f"set deployments.{name}.rpc")]
     found: list[Finding] = []
-    async with aiohttp.ClientSession() as session:
-        endpoints = endpoints_of(session, deployment, lambda: None)
-        try:
-            answering = []
-            for endpoint in endpoints:
-                one = await _check_endpoint(name, deployment, endpoint, settings.api.freshness.head_s, clock)
-                found.append(one)
-                if one.verdict is not Verdict.WRONG:
-                    answering.append(endpoint)
-            if answering:
-                found += await _check_contracts(name, deployment, answering[0])
-                if deployment.funding.party_b is not None:
-                    found += await _check_hedgers(name, deployment, session, answering[0])
-        finally:
-            for endpoint in endpoints:
-                await endpoint.close()
+    async with (
+        aiohttp.ClientSession() as session,
+        opened_endpoints(session, deployment, lambda: None) as endpoints,
+    ):
+        answering = []
+        for endpoint in endpoints:
+            one = await _check_endpoint(name, deployment, endpoint, settings.api.freshness.head_s, clock)
+            found.append(one)
+            if one.verdict is not Verdict.WRONG:
+                answering.append(endpoint)
+        if answering:
+            found += await _check_contracts(name, deployment, answering[0])
+            if deployment.funding.party_b is not None:
+                found += await _check_hedgers(name, deployment, session, answering[0])
     return found
 
 

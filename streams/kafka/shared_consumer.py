@@ -167,10 +167,12 @@ class SharedConsumer:
         self._positions.clear()
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if consumer is not None:
-            await waited_out(consumer.stop())
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            if consumer is not None:
+                await waited_out(consumer.stop())
 
     async def closed(self) -> None:
         """Wait until reading ends, which it does only by an error, and raise that error."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -35,36 +35,34 @@ def deployment_of(settings: Settings, name: str) -> SymmioSettings:
     return deployment
 
 
-def endpoints_of(
+@asynccontextmanager
+async def opened_endpoints(
     session: aiohttp.ClientSession, deployment: SymmioSettings, on_head: Callable[[], None]
-) -> list[Endpoint]:
-    """Make the endpoints of a deployment.
+) -> AsyncIterator[list[Endpoint]]:
+    """The endpoints of a deployment in the order of the configuration, labelled by their place in it; closed after all.
 
     Args:
         session: HTTP client.
         deployment: Says where they are.
         on_head: Called by ws(s) endpoints for every new head.
-
-    Returns:
-        The endpoints in the order of the configuration, labelled by their place in it.
     """
-    endpoints: list[Endpoint] = []
-    for number, secret in enumerate(deployment.rpc, start=1):
-        url, label = secret.get_secret_value(), f"#{number}"
-        if url.startswith(("ws://", "wss://")):
-            endpoints.append(WebsocketEndpoint(session, url, label, on_head))
-        else:
-            endpoints.append(HttpEndpoint(session, url, label))
-    return endpoints
+    async with AsyncExitStack() as opened:
+        endpoints: list[Endpoint] = []
+        for number, secret in enumerate(deployment.rpc, start=1):
+            url, label = secret.get_secret_value(), f"#{number}"
+            if url.startswith(("ws://", "wss://")):
+                endpoints.append(WebsocketEndpoint(session, url, label, on_head))
+            else:
+                endpoints.append(HttpEndpoint(session, url, label))
+            opened.push_async_callback(endpoints[-1].close)
+        yield endpoints
 
 
 @asynccontextmanager
 async def connected(name: str, deployment: SymmioSettings) -> AsyncIterator[Node]:
     """The node of a deployment, for who does not follow its heads; disconnected at the end."""
-    async with aiohttp.ClientSession() as session:
-        endpoints = endpoints_of(session, deployment, lambda: None)
-        try:
-            yield Node(name, endpoints, deployment.chain_id)
-        finally:
-            for endpoint in endpoints:
-                await endpoint.close()
+    async with (
+        aiohttp.ClientSession() as session,
+        opened_endpoints(session, deployment, lambda: None) as endpoints,
+    ):
+        yield Node(name, endpoints, deployment.chain_id)

@@ -78,10 +78,13 @@ class HeartbeatWriter:
         try:
             return await asyncio.shield(connecting)
         except asyncio.CancelledError:
-            await asyncio.wait([connecting], timeout=_STOP_WITHIN_S)
-            if connecting.done() and connecting.exception() is None:
-                await _stopped(connecting.result())
-            connecting.cancel()
+            try:
+                await asyncio.wait([connecting], timeout=_STOP_WITHIN_S)
+            finally:
+                if not connecting.done():
+                    connecting.cancel()
+                elif not connecting.cancelled() and connecting.exception() is None:
+                    await _stopped(connecting.result())
             raise
 
     async def _connected(self) -> AIOKafkaProducer:

@@ -356,13 +356,15 @@ class Leases:
         producer = await start_producer(self._settings.bootstrap, given_up_after_ms=_GIVEN_UP_AFTER_MS)
         reader = LedgerReader(self._settings, self._clock, self.holder, self._on_verdict, self._on_ended)
         try:
-            await reader.start()
-            self._outbox.clear()
-            self._reader = reader
-            yield producer, reader
+            try:
+                await reader.start()
+                self._outbox.clear()
+                self._reader = reader
+                yield producer, reader
+            finally:
+                self._reader = None
+                await reader.stop()
         finally:
-            self._reader = None
-            await reader.stop()
             await waited_out(producer.stop())
 
     async def _tell(self, producer: AIOKafkaProducer, reader: LedgerReader) -> None:

@@ -9,10 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from models.leases import Limit
+from streams.kafka.producer import start_producer
 from streams.process.clock import SystemClock
+from streams.replicas import lease_holder
 from streams.replicas.lease_holder import Lease, Leases, Undecided
+from streams.replicas.lease_log import LedgerReader
 from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.leaseholder import leaseholder
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.settings import Settings
+    from streams.settings.kafka_client import Bootstrap
 
 CONNECTIONS = Limit("connections", 10)
 # Long enough for holds on a busy machine, short enough to wait for its end.
@@ -241,3 +246,34 @@ async def test_before_the_broker_was_ever_there_the_same_holds(tmp_path: Path) -
     await leases.stop()
     with suppress(asyncio.CancelledError):
         await leases.closed()
+
+
+async def test_a_replica_that_is_cut_off_while_it_stops_leaves_no_connection_open(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, producers = settings(), list[AIOKafkaProducer]()
+    await create_all(own)
+
+    async def noted(bootstrap: Bootstrap, *, given_up_after_ms: int) -> AIOKafkaProducer:
+        producers.append(await start_producer(bootstrap, given_up_after_ms=given_up_after_ms))
+        return producers[-1]
+
+    stop_reading, begins_to_stop = LedgerReader.stop, asyncio.Event()
+
+    async def stopped_too_late(reader: LedgerReader) -> None:
+        begins_to_stop.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await stop_reading(reader)
+
+    monkeypatch.setattr(lease_holder, "start_producer", noted)
+    monkeypatch.setattr(LedgerReader, "stop", stopped_too_late)
+    async with replica(own) as leases:
+        ending = asyncio.create_task(leases.stop())
+        await begins_to_stop.wait()
+        await ending
+        assert leases._running is not None
+        await asyncio.wait([leases._running])
+
+    assert [True] == [producer._closed for producer in producers]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from streams.ingest.symmio.newheads import NewHeads
 from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_requests
 from streams.ingest.symmio.resume import read_tail
 from streams.kafka.topics import LEASES, OWNER_REQUESTS, OWNERS, require_topic
-from streams.node.connect import deployment_of, endpoints_of
+from streams.node.connect import deployment_of, opened_endpoints
 from streams.node.contracts import is_contract
 from streams.node.endpoints import Node
 from streams.node.rpc import NoContract, RpcError, WebsocketEndpoint
@@ -80,8 +81,11 @@ async def _follow(
 ) -> None:
     name = journal.deployment
     heads = NewHeads(name, deployment.poll_interval_ms)
-    async with aiohttp.ClientSession() as session:
-        endpoints = endpoints_of(session, deployment, heads.notify)
+    async with (
+        aiohttp.ClientSession() as session,
+        opened_endpoints(session, deployment, heads.notify) as endpoints,
+        AsyncExitStack() as opened,
+    ):
         node = Node(name, endpoints, deployment.chain_id)
         follower = Follower(node, journal, deployment, Doubts(name))
         requests = OwnerRequests(settings, name, clock)
@@ -90,6 +94,9 @@ async def _follow(
             for endpoint in endpoints
             if isinstance(endpoint, WebsocketEndpoint)
         ]
+        opened.push_async_callback(requests.stop)
+        for task in listening:
+            opened.callback(task.cancel)
         try:
             await _require_contracts(node, [deployment.diamond, *deployment.multi_accounts])
             await requests.start()
@@ -104,12 +111,6 @@ async def _follow(
             # The first failure ended the others.
             failure = group.exceptions[0]
             raise failure from failure.__cause__
-        finally:
-            for task in listening:
-                task.cancel()
-            await requests.stop()
-            for endpoint in endpoints:
-                await endpoint.close()
 
 
 class _Beating:
