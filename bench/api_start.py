@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from streams.settings import Settings
+    from tests.support.server import Process
 
 PARTITIONS = 8
 _WAIT_S = 300
@@ -69,9 +70,7 @@ async def _least_server(port: int) -> AsyncIterator[asyncio.subprocess.Process]:
         await process.wait()
 
 
-async def _started(
-    process: AbstractAsyncContextManager[asyncio.subprocess.Process], port: int, *, has_tables: bool
-) -> dict[str, float]:
+async def _started(process: AbstractAsyncContextManager[Process], port: int, *, has_tables: bool) -> dict[str, float]:
     """Processor time and time in s until the first answer, and where there are tables until these are read."""
     began_s = time.perf_counter()
     async with process as running, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
@@ -118,7 +117,7 @@ async def measure(bootstrap: str, directory: Path, *, accounts: int, rounds: int
     await _lay_out(settings, accounts)
     apis, least = [], []
     for _ in range(rounds):
-        apis.append(await _started(api_process(settings), settings.api.port, has_tables=True))
+        apis.append(await _started(api_process(settings, sys.executable), settings.api.port, has_tables=True))
         port = free_port()
         least.append(await _started(_least_server(port), port, has_tables=False))
     figures = {name: round(statistics.median(one[name] for one in apis), 3) for name in apis[0]}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -78,7 +79,7 @@ async def measure(
     await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, accounts, positions, SYMBOLS)
     valuations = changelog_name(settings, VALUATIONS)
-    async with worker(settings) as process:
+    async with worker(settings, python=sys.executable) as process:
         started_s = time.perf_counter()
         await process.ready(_WAIT_S)
         ready_s = time.perf_counter() - started_s

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -89,8 +90,8 @@ async def measure(bootstrap: str, directory: Path, sockets: Sequence[int], rate:
     await lay_out(settings, ACCOUNTS, POSITIONS, SYMBOLS)
     url = f"http://127.0.0.1:{settings.api.port}"
     async with (
-        worker(settings) as process,
-        api_process(settings) as api,
+        worker(settings, python=sys.executable) as process,
+        api_process(settings, sys.executable) as api,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client,
     ):
         await process.ready(60)

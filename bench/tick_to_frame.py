@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import sys
 import tempfile
 import time
 from itertools import product
@@ -99,7 +100,7 @@ async def measure(
     await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, sockets, positions, SYMBOLS)
     delays = Delays()
-    async with worker(settings) as process, api_process(settings) as api:
+    async with worker(settings, python=sys.executable) as process, api_process(settings, sys.executable) as api:
         await process.ready(60)
         feed = Feed.of(settings, VALUATIONS, SystemClock())
         await feed.start()

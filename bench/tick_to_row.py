@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import tempfile
 import time
 from itertools import product
@@ -126,7 +127,7 @@ async def measure(
     feed = Feed.of(settings, VALUATIONS, SystemClock())
     feed.listen(on_rows)
     interest = InterestSender(PARTITIONS, lambda: kafka_outlet(settings), SystemClock().now_ms)
-    async with worker(settings) as process:
+    async with worker(settings, python=sys.executable) as process:
         await process.ready(60)
         await feed.start()
         await eventually(lambda: priced(feed) == accounts, 120)

@@ -187,7 +187,7 @@ async def running(system: str, settings: Settings, load: Load, directory: Path) 
     """Run a system; its pid, and the topic that it writes rows to."""
     if system == _TIDEMARK:
         interest = InterestSender(PARTITIONS, lambda: kafka_outlet(settings), SystemClock().now_ms)
-        async with worker(settings) as process:
+        async with worker(settings, python=sys.executable) as process:
             await process.ready(_WAIT_S)
             for number in range(1, load.accounts + 1):
                 interest.watch(account_key(DEPLOYMENT, address(number)))

@@ -229,8 +229,12 @@ class KafkaReading:
 
     async def _fetch(self, tps: Sequence[TopicPartition]) -> dict[Place, Sequence[LogRecord]]:
         try:
-            fetched = await self._consumer.getmany(*tps, timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
-            over = [tp for tp in tps if tp not in fetched and await self._consumer.position(tp) >= self._spans[tp].end]
+            # Of what is over the broker hands out nothing, and would be waited for.
+            over = await self._over(tps)
+            fetched = {}
+            if not over:
+                fetched = await self._consumer.getmany(*tps, timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
+                over = await self._over([tp for tp in tps if tp not in fetched])
         except OffsetOutOfRangeError as error:
             msg = f"expected the records of {_names(tps)} to stay while they are read, found some deleted: {error}"
             raise BrokenOff(msg) from error
@@ -245,6 +249,9 @@ class KafkaReading:
                 # It would go on fetching what nobody reads.
                 self._consumer.pause(TopicPartition(*place))
         return found
+
+    async def _over(self, tps: Sequence[TopicPartition]) -> list[TopicPartition]:
+        return [tp for tp in tps if await self._consumer.position(tp) >= self._spans[tp].end]
 
     async def _expect_standing(self, tps: Sequence[TopicPartition]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""ccxt pro as it is: prints every balance that is watched as a line of JSON."""
+"""ccxt pro as it is: prints that it watches, and every balance that it hears, as lines of JSON."""
 
 import asyncio
 import json
@@ -19,6 +19,7 @@ async def run():
     exchange.markets, exchange.markets_by_id, exchange.symbols = {}, {}, []
     exchange.currencies, exchange.currencies_by_id = {}, {}
     exchange.urls["api"]["ws"] = {"public": URL, "private": URL}
+    tell("watches")
     try:
         while True:
             balance = await exchange.watch_balance({"wallet": "margin"})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
 import json
 import subprocess
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +42,20 @@ def install() -> None:
 
 @lru_cache(maxsize=1)
 def contracts() -> dict[str, dict[str, Any]]:
-    """ABI and bytecode of every contract in ``contracts``."""
+    """ABI and bytecode of every contract in ``contracts``, compiled once for all processes of tests."""
     install()
-    compiled = subprocess.run(["node", "compile.cjs"], cwd=HERE, check=True, capture_output=True, timeout=240)
-    found: dict[str, dict[str, Any]] = json.loads(compiled.stdout)
+    compiler = HERE / "compile.cjs"
+    made_of = [HERE / "package-lock.json", compiler, *sorted((HERE / "contracts").iterdir())]
+    kept = HERE / ".cache" / f"{sha256(b''.join(one.read_bytes() for one in made_of)).hexdigest()}.json"
+    with compiler.open() as only_one:
+        fcntl.flock(only_one, fcntl.LOCK_EX)
+        if not kept.exists():
+            compiled = subprocess.run(["node", compiler], cwd=HERE, check=True, capture_output=True, timeout=240)
+            kept.parent.mkdir(exist_ok=True)
+            scratch = kept.with_suffix(".new")
+            scratch.write_bytes(compiled.stdout)
+            scratch.replace(kept)
+    found: dict[str, dict[str, Any]] = json.loads(kept.read_bytes())
     return found
 
 

@@ -5,12 +5,10 @@ As a program it is ``tidemark funder`` with an executor's place free again soone
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streams.funder.funder_process import run
@@ -18,14 +16,16 @@ from streams.process.clock import SystemClock
 from streams.process.logs import log_to_stderr
 from streams.settings import load_settings, symmio_deployments
 from tests.evm.mutants import apply_named
+from tests.support.forked_programs import Program, start_awaited
 from tidemark.running import run_until_stopped
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
+    from pathlib import Path
 
     from streams.settings import Settings
+    from tests.support.forked_programs import AwaitedProcess
 
-ROOT = Path(__file__).parents[2]
+_FUNDER = Program("tests.evm.funder", ["tests.evm.funder"])
 # A machine that is busy with others holds a process up for a second: one that loses its place for that gets nowhere.
 LEASE_TTL_MS = 4_000
 
@@ -33,7 +33,7 @@ LEASE_TTL_MS = 4_000
 class Funder:
     """The process, as its parent sees it."""
 
-    def __init__(self, process: Process, log: Path) -> None:
+    def __init__(self, process: AwaitedProcess, log: Path) -> None:
         self._process = process
         self.log = log
 
@@ -78,14 +78,11 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return environment
 
 
-async def start_funder(settings: Settings, name: str, directory: Path) -> Funder:
+def start_funder(settings: Settings, name: str, directory: Path) -> Funder:
     environment = environment_of(settings)
     log = directory / f"funder-{uuid.uuid4().hex[:8]}.log"
     with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.evm.funder", name), cwd=ROOT, env=environment, stdout=output, stderr=output
-        )
-    return Funder(process, log)
+        return Funder(start_awaited(_FUNDER, [name], environment, output.fileno(), output.fileno()), log)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Killer:
         self.started: list[Funder] = []
 
     async def start(self) -> None:
-        self.started.append(await start_funder(self._one.settings, NAME, self._directory))
+        self.started.append(start_funder(self._one.settings, NAME, self._directory))
 
     @property
     def living(self) -> list[Funder]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -17,9 +15,10 @@ from streams.kafka.feed import Feed
 from streams.kafka.topics import INSTRUMENT_FACTS, topic_name
 from streams.process.clock import SystemClock
 from streams.settings import FundingSettings, symmio_deployments
-from tests.evm.funder import ROOT, environment_of
+from tests.evm.funder import environment_of
 from tests.evm.market import MARKS_E18, NAME, SYMBOLS, VENUE_RATES_E18
 from tests.support.eventually import eventually
+from tests.support.forked_programs import Program, start
 from tests.support.pipeline import WorkerProcess, producer, write_ticks
 
 if TYPE_CHECKING:
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
     from tests.evm.market import Scene
+    from tests.support.forked_programs import ForkedProcess
 
+_INGEST = Program("tidemark.cli", ["tidemark.cli", "tidemark.commands.ingest", "streams.ingest.symmio.recording"])
 # Anvil says that what is 64 blocks old is final.
 _UNTIL_FINAL = 70
 
@@ -48,7 +49,7 @@ class Pipeline:
         self._ingest_settings = _of_deployment(one.settings, rpc=(one.chain.url,))
         self._log = one.settings.data_dir / "ingest.log"
         self.worker: WorkerProcess | None = None
-        self._ingest: subprocess.Popen[bytes] | None = None
+        self._ingest: ForkedProcess | None = None
 
     @property
     def prices(self) -> dict[int, int]:
@@ -75,10 +76,9 @@ class Pipeline:
         """Start the ingest, if it is down."""
         if self._ingest is None:
             with self._log.open("ab") as log:
-                self._ingest = subprocess.Popen(
-                    [sys.executable, "-m", "tidemark.cli", "ingest", "chain", NAME, "--from-state", str(self._joined)],
-                    cwd=ROOT, env=environment_of(self._ingest_settings), stdout=log, stderr=log,
-                )  # fmt: skip
+                arguments = ["ingest", "chain", NAME, "--from-state", str(self._joined)]
+                environment = environment_of(self._ingest_settings)
+                self._ingest = start(_INGEST, arguments, environment, log.fileno(), log.fileno())
 
     def kill_ingest(self) -> None:
         """Kill the ingest, if it is up."""

@@ -283,10 +283,10 @@ async def test_a_journal_takes_nothing_more_once_another_one_has_begun(settings:
 async def test_who_was_paused_and_replaced_ends(settings: Callable[..., Settings], tmp_path: Path) -> None:
     async with scene(settings, party_b="key") as one:
         await one.open([quote(0)])
-        first = await start_funder(one.settings, NAME, tmp_path)
+        first = start_funder(one.settings, NAME, tmp_path)
         try:
             await eventually(lambda: first.is_ready, timeout_s=30)
-            second = await start_funder(one.settings, NAME, tmp_path)
+            second = start_funder(one.settings, NAME, tmp_path)
             try:
                 first.signal(signal.SIGSTOP)
                 await eventually(lambda: second.is_ready, timeout_s=30)

@@ -58,6 +58,8 @@ class Up:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", ""),
+            # Java starts as in other tests, whose brokers compile less and have their classes at hand.
+            "JDK_JAVA_OPTIONS": os.environ["JDK_JAVA_OPTIONS"],
             "PYTHONPATH": str(ROOT),
             "TIDEMARK_CONFIG": str(config),
             "TIDEMARK_DATA_DIR": str(self.data_dir),

@@ -23,10 +23,10 @@ from tests.support.views import account_view, figures_view
 from tidemark_client import Changed, Client, Gap, Heard
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from tests.support.server import Process
     from tidemark_client import Held
 
 

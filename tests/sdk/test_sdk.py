@@ -30,11 +30,11 @@ from tests.support.server import answers, api_process
 from tests.support.solver import MULTI_ACCOUNT, deployment, put_instrument, put_mark, put_market
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from tests.sdk.browser import Page
+    from tests.support.server import Process
 
 WALLET = "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045"
 ONE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"

@@ -1,26 +1,20 @@
-"""Commands of ``tidemark`` as processes of their own, forked of one that has imported them, which takes longest.
-
-A command has its own stdout, stderr, environment and exit code, as if a shell had started it.
-"""
+"""Commands of ``tidemark``, each run to its end in a process of its own."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.support.server import ROOT
+from tests.support.forked_programs import Program, start_awaited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 # What the commands of replay import when they are called.
-_IMPORTED = ["tidemark.cli", "tidemark.replay", "api.dialects.symmio.symmio_dialect", "streams.archive.archiving"]
-_CONTEXT = get_context("forkserver")
-_CONTEXT.set_forkserver_preload(_IMPORTED)
+_REPLAY = Program(
+    "tidemark.cli",
+    ["tidemark.cli", "tidemark.replay", "api.dialects.symmio.symmio_dialect", "streams.archive.archiving"],
+)
 
 
 class Said(NamedTuple):
@@ -40,28 +34,11 @@ async def run_command(arguments: Sequence[str], environment: Mapping[str, str], 
         directory: For what it prints, where nobody else writes.
     """
     stdout, stderr = directory / "stdout", directory / "stderr"
-    process = _CONTEXT.Process(target=_command, args=(arguments, environment, str(stdout), str(stderr)))
-    process.start()
+    with stdout.open("wb") as out, stderr.open("wb") as complaints:
+        process = start_awaited(_REPLAY, arguments, environment, out.fileno(), complaints.fileno())
     try:
-        await asyncio.to_thread(process.join)
-        code = process.exitcode
+        code = await process.wait()
     finally:
         process.kill()
-        process.join()
-        process.close()
-    assert code is not None
+        await process.wait()
     return Said(code, stdout.read_text(), stderr.read_text())
-
-
-def _command(arguments: Sequence[str], environment: Mapping[str, str], stdout: str, stderr: str) -> None:
-    for number, path in enumerate((os.devnull, stdout, stderr)):
-        file = os.open(path, os.O_RDWR | os.O_CREAT)
-        os.dup2(file, number)
-        os.close(file)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(ROOT)
-    sys.argv = ["tidemark", *arguments]
-    from tidemark.cli import main  # noqa: PLC0415 - in the child
-
-    main()

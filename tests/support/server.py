@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 from pydantic import SecretStr
 
+from tests.support.forked_programs import AwaitedProcess, Program, start_awaited
+
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
+    from asyncio.subprocess import Process as SubProcess
     from collections.abc import AsyncIterator
 
     from streams.settings import Settings
 
+    Process: TypeAlias = AwaitedProcess | SubProcess
+
 ROOT = Path(__file__).parents[2]
+_API = Program("tidemark.cli", ["tidemark.cli", "tidemark.commands.api", "api.server"])
 
 
 def _plain(value: object) -> str:
@@ -37,17 +41,20 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def api_process(settings: Settings, python: str | Path = sys.executable) -> AsyncIterator[Process]:
-    """An api that is gone when the block is left; ``python`` is that of the environment it runs in."""
-    process = await asyncio.create_subprocess_exec(
-        python,
-        "-m",
-        "tidemark.cli",
-        "api",
-        cwd=ROOT,
-        env=environment_of(settings),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+async def api_process(settings: Settings, python: str | Path | None = None) -> AsyncIterator[Process]:
+    """An api that is gone when the block is left.
+
+    It is forked of a process that has imported what it needs, unless a ``python`` is said, that of the environment it
+    runs in: then it starts as a shell would start it, and all its memory is its own.
+    """
+    environment = environment_of(settings)
+    process: Process
+    if python is None:
+        process = start_awaited(_API, ["api"], environment)
+    else:
+        process = await asyncio.create_subprocess_exec(
+            python, "-m", _API.module, "api", cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL
+        )
     try:
         yield process
     finally:

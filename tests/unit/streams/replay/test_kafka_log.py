@@ -46,7 +46,12 @@ def marker(offset: int) -> Entry:
 
 
 class ToldConsumer:
-    """Answers as a broker does, which searches all that it has, and hands out two entries of each place at a time."""
+    """Answers as a broker does, which searches all that it has, and hands out two entries of each place at a time.
+
+    ``waits`` are the questions for what is not there, which a broker lets wait.
+    """
+
+    waits = 0
 
     def __init__(self, entries: Mapping[TopicPartition, Sequence[Entry]]) -> None:
         self._entries = entries
@@ -80,6 +85,7 @@ class ToldConsumer:
         self, *tps: TopicPartition, timeout_ms: int, max_records: int
     ) -> dict[TopicPartition, list[Entry]]:
         del timeout_ms, max_records
+        ToldConsumer.waits += all(self._positions[tp] > self._entries[tp][-1].offset for tp in tps)
         found = {}
         for tp in tps:
             some = [one for one in self._entries[tp] if one.offset >= self._positions[tp]][:2]
@@ -93,6 +99,7 @@ class ToldConsumer:
 def entries(monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
     """What the broker has of the only partition."""
     given: list[Entry] = []
+    monkeypatch.setattr(ToldConsumer, "waits", 0)
 
     @asynccontextmanager
     async def consumer(_bootstrap: Bootstrap, _topics: Iterable[str]) -> AsyncIterator[ToldConsumer]:
@@ -175,3 +182,14 @@ def test_what_was_shown_is_bounded_in_bytes_and_prices_are_not() -> None:
 async def test_a_log_without_records_is_held_from_now_on(entries: list[Entry]) -> None:
     entries += [filler(5), marker(6)]
     assert {PLACE: Held(5, 7, NOW_MS)} == await LOG.held(["t"])
+
+
+async def test_nobody_waits_for_more_of_a_place_that_is_over(entries: list[Entry]) -> None:
+    entries += [Entry(offset, 1_000 * offset) for offset in range(4)]
+    read: list[int] = []
+    async with LOG.reading({PLACE: Span(0, 4)}) as reading:
+        while records := (await reading.more([PLACE]))[PLACE]:
+            read += [one.offset for one in records]
+
+    assert [0, 1, 2, 3] == read
+    assert 0 == ToldConsumer.waits
