@@ -103,7 +103,7 @@ rehearse: $(DEV) $(JARS) $(WEBJARS) ## Play bad days on the rendered overlay "pr
 
 .PHONY: soak
 soak: $(DEV) $(JARS) $(WEBJARS) ## Run that overlay for an hour, then at ten times the load (ARGS="--minutes 60 --burst-minutes 5")
-	$(BIN)/python -m tests.rehearsals.soak $(ARGS)
+	PYTHONPATH=.:k8s/verify $(BIN)/python -m tests.rehearsals.soak $(ARGS)
 
 .PHONY: hostile
 hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the whole stack with each trait (SCRIPTS=, SEED=)

@@ -84,17 +84,15 @@ def ensure_tools() -> Tools:
         directory.mkdir(parents=True, exist_ok=True)
     _ensure_python(tools)
     _ensure_debian(tools.bin, _DEBIAN)
-    for name, module in _GO_TOOLS.items():
-        if not (tools.bin / name).exists():
-            _say(f"building {name}")
-            run(["go", "install", module], env=_go_environment(tools))
+    for name in _GO_TOOLS:
+        _ensure_go_tool(tools.bin, name)
     if not (tools.bin / "kube-apiserver").exists():
         _say("building kube-apiserver, which takes three minutes")
         target = ["-o", tools.bin / "kube-apiserver", "."]
         run(
             ["go", "build", "-trimpath", "-ldflags", "-s -w", *target],
             cwd=HERE / "apiserver",
-            env=_go_environment(tools),
+            env=_go_environment(tools.bin),
         )
     _ensure_crds(tools)
     return tools
@@ -109,6 +107,26 @@ def ensure_prometheus() -> Path:
     (CACHE / "bin").mkdir(parents=True, exist_ok=True)
     _ensure_debian(CACHE / "bin", {"prometheus": "prometheus"})
     return CACHE / "bin" / "prometheus"
+
+
+def ensure_kustomize() -> None:
+    """Build kustomize, unless an overlay can be rendered by it or by kubectl already.
+
+    Raises:
+        NoTool: There is no Go, or it cannot be built.
+    """
+    if not any(shutil.which(name) for name in ("kustomize", "kubectl")):
+        if shutil.which("go") is None:
+            msg = "expected kustomize, kubectl or Go 1.24 on PATH, found none: install one of them"
+            raise NoTool(msg)
+        (CACHE / "bin").mkdir(parents=True, exist_ok=True)
+        _ensure_go_tool(CACHE / "bin", "kustomize")
+
+
+def _ensure_go_tool(target: Path, name: str) -> None:
+    if not (target / name).exists():
+        _say(f"building {name}")
+        run(["go", "install", _GO_TOOLS[name]], env=_go_environment(target))
 
 
 def _ensure_python(tools: Tools) -> None:
@@ -157,9 +175,8 @@ def _ensure_crds(tools: Tools) -> None:
         run([*generator, "--crd-api-version", "v1", f"io.strimzi.api.kafka.model.{kind}={target}"])
 
 
-def _go_environment(tools: Tools) -> dict[str, str]:
-
-    return {**os.environ, "GOBIN": str(tools.bin), "GOTOOLCHAIN": "local"}
+def _go_environment(target: Path) -> dict[str, str]:
+    return {**os.environ, "GOBIN": str(target), "GOTOOLCHAIN": "local"}
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from tool_cache import ensure_prometheus
+from tool_cache import ensure_kustomize, ensure_prometheus
 
 from tests.rehearsals.alerts import Alerts
 from tests.rehearsals.bad_days import CHEAP, DEAR
@@ -108,6 +108,7 @@ if __name__ == "__main__":
     parser.add_argument("--partitions", type=int, default=PARTITIONS, help="how many each topic has")
     parser.add_argument("--previous", help="the commit of the version before, for an upgrade and a rollback")
     told = parser.parse_args()
+    ensure_kustomize()
     lost = asyncio.run(
         main(fresh_directory("rehearsal"), told.words, told.prices_per_s, told.partitions, told.previous)
     )

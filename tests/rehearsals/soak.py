@@ -14,6 +14,8 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from tool_cache import ensure_kustomize
+
 from tests.rehearsals.cluster import MARKETS, cluster, fresh_directory
 from tests.rehearsals.machine import held_by, processors_busy
 from tests.rehearsals.plot import Line, write_plot
@@ -159,6 +161,7 @@ if __name__ == "__main__":
     parser.add_argument("--burst-minutes", type=float, default=5, help=f"at {BURST_TIMES} times of it")
     parser.add_argument("--prices-per-s", type=int, default=1, help=f"how often {MARKETS} prices are said")
     told = parser.parse_args()
+    ensure_kustomize()
     wrong = asyncio.run(
         main(
             fresh_directory("soak"),
