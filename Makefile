@@ -34,10 +34,16 @@ help: ## Show this help
 run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run everything here: tidemark up (ARGS="…" is passed on)
 	@exec $(BIN)/tidemark up $(ARGS)
 
-.PHONY: test
-test: $(DEV) $(JARS) $(WEBJARS) $(CLASSES) ## Set up whatever is missing, then run every test (ARGS="…": what pytest is told instead)
+.PHONY: ready
+ready: $(DEV) $(JARS) $(WEBJARS) $(CLASSES) browser ## Set up what tests need (with -j: side by side)
+
+.PHONY: browser
+browser:
 	@PYTHON="$(PYTHON)" sh .ci/needs tests
 	@sh .ci/browser
+
+.PHONY: test
+test: ready ## Set up whatever is missing, then run every test (ARGS="…": what pytest is told instead)
 ifeq ($(strip $(ARGS)),)
 	@failed=0; \
 	$(BIN)/python -m pytest $(EACH) -n 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(APART)) || failed=1; \
