@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from models.errors import TidemarkError
+from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,12 +229,17 @@ class Explanations:
                         raise ValueError(msg)
             return _broken_off(await process.wait())
         finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-                # To its end, or the pipe stays open for as long as the loop has not come round to it.
-                await out.read()
+            # Who has given it up may be told to end before it has ended.
+            await waited_out(_ended(process, out))
+
+
+async def _ended(process: asyncio.subprocess.Process, out: asyncio.StreamReader) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        # To its end, or the pipe stays open for as long as the loop has not come round to it.
+        await out.read()
 
 
 def _broken_off(code: int) -> Outcome:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaError
 
+from streams.process.supervision import waited_out
 from streams.settings.effective import BadSettings
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
         finally:
             if process.returncode is None:
                 process.kill()
-                await process.wait()
+                await waited_out(process.wait())
         if process.returncode != 0:
             msg = f"kafka_client.sasl.token_command: expected {command[0]} to succeed, found code {process.returncode}"
             raise NoToken(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from tests.support.feed import FakeTables, valuation_body
 from tests.support.rest import NOW_MS, account_key, get
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
     from pathlib import Path
 
@@ -202,6 +204,28 @@ async def test_a_user_has_one_at_a_time_and_all_have_so_many(tmp_path: Path) -> 
         await eventually(is_over, 120)
     finally:
         await explanations.stop()
+
+
+async def test_a_process_whose_question_was_given_up_has_ended_when_all_are_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def noted(*command: str, stdout: int, limit: int) -> Process:
+        started.append(await start(*command, stdout=stdout, limit=limit))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    explanations = explaining(ON_ITS_WAY, gate=tmp_path / "gate")
+    explanations.ask("ann", _question(0))
+    await eventually(lambda: bool(started), 120)
+    explanations.ask("ann", _question(1))
+    # It is told to end once, and begins to, and then once more.
+    await asyncio.sleep(0)
+    await explanations.stop()
+
+    assert [True] == [process.returncode is not None for process in started]
 
 
 async def test_what_was_found_is_kept_for_a_while_and_worked_out_anew_after_that() -> None:
