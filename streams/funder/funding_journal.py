@@ -15,13 +15,13 @@ from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.symmio.funding_records import Record, Settled, decode_record, encode_record, record_key
 from models.symmio.open_funding import OpenFunding
 from streams.kafka.access import fence_name
-from streams.kafka.connection import consumer_arguments
+from streams.kafka.consumer import start_consumer
 from streams.kafka.ends import true_ends
 from streams.kafka.fenced_writer import Fenced, FencedWriter, Written, opened_fenced_writer
 from streams.kafka.partitions import partition_of
@@ -31,9 +31,14 @@ from streams.process.supervision import waited_out
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+    from aiokafka import AIOKafkaConsumer
+
     from streams.process.clock import Clock
     from streams.settings import Settings
 
+# What is read stands there already, so a broker has no reason to wait.
+_FETCH_WAIT_MS = 50
+_MOST_RECORDS = 5_000
 # A transaction of Kafka takes some ms, whatever is in it; records that are written meanwhile go into the next one.
 _BATCH_RECORDS = 2_000
 # Records are stamped by the clocks of the hosts that wrote them.
@@ -64,13 +69,9 @@ async def _read(
     settings: Settings, deployment: str, partitions: Iterable[int], since_ms: int
 ) -> AsyncIterator[tuple[bytes, bytes, int]]:
     """Read the keys and values of a deployment's records, each with when it was written, Unix ms."""
-    consumer = AIOKafkaConsumer(
-        **consumer_arguments(settings.bootstrap),
-        group_id=None,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
+    consumer = await start_consumer(
+        settings.bootstrap, wait_ms=_FETCH_WAIT_MS, most_records=_MOST_RECORDS, committed_only=True
     )
-    await consumer.start()
     try:
         topic, prefix = topic_name(settings, FUNDING), f"{deployment}:".encode()
         assigned = [TopicPartition(topic, number) for number in partitions]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.consumer.fetcher import FetchResult
@@ -52,7 +53,8 @@ class BatchesOfOthers:
     """
 
     def __init__(self, fetched: Any, own_id: int) -> None:
-        self._fetched = fetched
+        # It holds us, and would stay until Python looks for cycles.
+        self._fetched = weakref.ref(fetched)
         self._batches = fetched._records
         self._own_id = own_id
         self._next: Any = None
@@ -61,10 +63,10 @@ class BatchesOfOthers:
         """Whether there is one more of another."""
         while self._next is None and self._batches.has_next():
             batch = self._batches.next_batch()
-            if batch.producer_id == self._own_id:
-                self._fetched.next_fetch_offset = max(self._fetched.next_fetch_offset, batch.next_offset)
-            else:
+            if batch.producer_id != self._own_id:
                 self._next = batch
+            elif (fetched := self._fetched()) is not None:
+                fetched.next_fetch_offset = max(fetched.next_fetch_offset, batch.next_offset)
         return self._next is not None
 
     def next_batch(self) -> Any:

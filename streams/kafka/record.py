@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import weakref
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 
 if TYPE_CHECKING:
@@ -53,11 +56,22 @@ def hand_out_plain_records(consumer: AIOKafkaConsumer) -> None:
     async def receive_plain(assignment: Any, node_id: int, request: Any) -> bool:
         has_new_data: bool = await receive(assignment, node_id, request)
         for result in fetcher._records.values():
-            if isinstance(result, FetchResult) and "getall" not in vars(result) and result.has_more():
+            if isinstance(result, FetchResult) and "getall" not in vars(result) and _is_whole(result):
                 result.getall = PlainRecords(result).take
         return has_new_data
 
     fetcher._proc_fetch_request = receive_plain
+
+
+def _is_whole(result: Any) -> bool:
+    """Whether nothing was handed out of what was fetched.
+
+    A consumer fetches from the moment on that it knows its partitions, which may be before it is told to hand out plain
+    records. Of a batch that aiokafka has begun to hand out, it alone has the rest.
+    """
+    if not result.has_more():
+        return False
+    return bool(inspect.getgeneratorstate(result._partition_records._records_iterator) == inspect.GEN_CREATED)
 
 
 class PlainRecords:
@@ -68,7 +82,8 @@ class PlainRecords:
     """
 
     def __init__(self, result: Any) -> None:
-        self._result = result
+        # It holds us, and would hold what was fetched until Python looks for cycles.
+        self._result = weakref.ref(result)
         # Of a batch that was unpacked and not handed out whole, and where all that was unpacked ends.
         self._left: list[Record[Any]] = []
         self._unpacked_to: int = result._partition_records.next_fetch_offset
@@ -84,9 +99,9 @@ class PlainRecords:
         Raises:
             KafkaError: A batch cannot be unpacked. It is fetched anew, and all before it that was not handed out.
         """
-        result = self._result
+        result: Any = self._result()
         if not result.check_assignment(result._topic_partition) or not result.has_more():
-            self._end()
+            self._end(result)
             return []
         fetched = result._partition_records
         begins, is_unpacked = fetched.next_fetch_offset, False
@@ -100,14 +115,14 @@ class PlainRecords:
                 fetched._records, fetched.next_fetch_offset = MemoryRecords(b""), begins
         result._update_position()
         if is_over:
-            self._end()
+            self._end(result)
         return taken
 
-    def _end(self) -> None:
+    def _end(self, result: Any) -> None:
         """Let go of what was fetched; aiokafka asks nothing of a result that has no more."""
         self._left = []
-        self._result._partition_records = None
-        vars(self._result).pop("getall", None)
+        result._partition_records = None
+        vars(result).pop("getall", None)
 
     def _unpacked(self, fetched: Any, most: int | None) -> list[Record[Any]]:
         taken = self._left
@@ -132,7 +147,7 @@ def _next_records(fetched: Any) -> list[Record[Any]]:
     is_wanted = not batch.is_control_batch
     if fetched._isolation_level == READ_COMMITTED and batch.producer_id is not None:
         fetched._consume_aborted_up_to(batch.base_offset)
-        if batch.is_control_batch and fetched._contains_abort_marker(batch):
+        if batch.is_control_batch and _is_abort(batch):
             # Of a topic that is empty otherwise, an abort may be all there is.
             fetched._aborted_producers.discard(batch.producer_id)
         if batch.is_transactional and batch.producer_id in fetched._aborted_producers:
@@ -147,3 +162,13 @@ def _next_records(fetched: Any) -> list[Record[Any]]:
         # A batch is fetched whole, also where it is read from its middle on.
         return [one for one in records if one.offset >= since]
     return records
+
+
+def _is_abort(marker: Any) -> bool:
+    """Whether a control batch ends a transaction that was aborted.
+
+    The cleaner of a compacted topic takes the marker out of its batch, and leaves the batch where nothing else tells
+    the epoch of its producer. Nothing of the transaction is left by then; aiokafka itself raises an error for ever.
+    """
+    record = next(marker, None)
+    return record is not None and ControlRecord.parse(record.key) == ABORT_MARKER

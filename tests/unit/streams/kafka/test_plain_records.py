@@ -26,6 +26,7 @@ TP = TopicPartition("t", 0)
 OURS = 7
 _SNAPPY = 2
 _ATTRIBUTES_AT, _CRC_AT, _CONTROL = 21, 17, 0x20
+_LENGTH_AT, _COUNT_AT, _HEAD_BYTES = 8, 57, 61
 _ABORT, _COMMIT = b"\0\0\0\0", b"\0\0\0\1"
 
 
@@ -159,20 +160,55 @@ def test_behind_a_corrupt_batch_nothing_is_handed_out_and_all_that_was_not_is_fe
     assert ([], taken, False) == seen(reading, plain.take())
 
 
-def test_what_was_fetched_is_freed_once_it_was_handed_out_without_a_search_for_cycles() -> None:
+def received(result: FetchResult) -> SimpleNamespace:
+    """A fetcher that had fetched ``result`` before it was told to hand out plain records, and received nothing more."""
+
     async def receive(assignment: object, node_id: int, request: object) -> bool:
         return bool(assignment or node_id or request)
 
-    reading = Reading(b"".join(batches(4, 3)), 0)
-    fetcher = SimpleNamespace(_proc_fetch_request=receive, _records={TP: reading.result})
+    fetcher = SimpleNamespace(_proc_fetch_request=receive, _records={TP: result})
     hand_out_plain_records(SimpleNamespace(_fetcher=fetcher))
     asyncio.run(fetcher._proc_fetch_request(None, 0, None))
+    return fetcher
+
+
+def test_the_rest_of_a_batch_that_was_begun_before_is_handed_out_too() -> None:
+    reading = Reading(b"".join(batches(4, 3)), 0)
+
+    assert ([0], 1, True) == seen(reading, reading.result.getall(1))
+    received(reading.result)
+    assert ([1, 2, 3, 4, 5, 6], 7, False) == seen(reading, reading.result.getall())
+
+
+def test_a_transactions_end_that_the_cleaner_has_emptied_is_passed_over() -> None:
+    emptied = bytearray(Batch(1, [0], OURS, transactional=True, marker=_ABORT).encoded(0)[:_HEAD_BYTES])
+    emptied[_LENGTH_AT : _LENGTH_AT + 4] = (_HEAD_BYTES - _LENGTH_AT - 4).to_bytes(4, "big")
+    emptied[_COUNT_AT : _COUNT_AT + 4] = bytes(4)
+    emptied[_CRC_AT : _CRC_AT + 4] = calc_crc32c(bytes(emptied[_ATTRIBUTES_AT:])).to_bytes(4, "big")
+    last = Batch(2, [0, 1], OURS, transactional=True, marker=None).encoded(1)
+    reading = Reading(bytes(emptied) + last, 0, READ_COMMITTED)
+
+    assert ([1, 2], 3, False) == seen(reading, PlainRecords(reading.result).take())
+
+
+@pytest.mark.parametrize("of_others", [False, True])
+@pytest.mark.parametrize("is_handed_out", [False, True])
+def test_what_was_fetched_is_freed_once_it_was_handed_out_or_dropped_without_a_search_for_cycles(
+    *, of_others: bool, is_handed_out: bool
+) -> None:
+    reading = Reading(b"".join(batches(4, 3)), 0)
+    fetcher = received(reading.result)
+    if of_others:
+        reading.fetched._records = BatchesOfOthers(reading.fetched, OURS)
     held = [weakref.ref(reading.fetched), weakref.ref(reading.result)]
     del reading.fetched, reading.result
     gc.disable()
     try:
-        assert [4, 3] == [len(fetcher._records[TP].getall(4)), len(fetcher._records[TP].getall(4))]
-        assert not fetcher._records.pop(TP).has_more()
+        assert 4 == len(fetcher._records[TP].getall(4))
+        if is_handed_out:
+            assert 3 == len(fetcher._records[TP].getall(4))
+            assert not fetcher._records[TP].has_more()
+        del fetcher._records[TP]
         assert [None, None] == [one() for one in held]
     finally:
         gc.enable()
