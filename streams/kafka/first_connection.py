@@ -36,10 +36,7 @@ def close_first_connection(user: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaA
         try:
             await asyncio.shield(connecting)
         except asyncio.CancelledError:
-            try:
-                await asyncio.wait([connecting], timeout=_WITHIN_S)
-            finally:
-                await waited_out(ended(connecting))
+            await waited_out(_let_end(connecting))
             raise
 
     client.bootstrap = bootstrap_whole
@@ -50,6 +47,11 @@ def new_admin(bootstrap: Bootstrap) -> AIOKafkaAdminClient:
     admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
     close_first_connection(admin)
     return admin
+
+
+async def _let_end(connecting: asyncio.Task[None]) -> None:
+    await asyncio.wait([connecting], timeout=_WITHIN_S)
+    await ended(connecting)
 
 
 def _look_at(connecting: asyncio.Task[Any]) -> None:
