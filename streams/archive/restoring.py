@@ -16,8 +16,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
-from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import start_consumer
+from streams.kafka.first_connection import new_admin
 from streams.kafka.producer import Fence, start_producer
 from streams.kafka.topic_filling import being_filled
 from streams.kafka.topics import BadTopic, create_topics
@@ -70,7 +70,7 @@ async def opened_target(bootstrap: Bootstrap) -> AsyncIterator[Target]:
         KafkaError: It cannot be reached, or does not let us write.
     """
     async with AsyncExitStack() as open_clients:
-        admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
+        admin = new_admin(bootstrap)
         open_clients.push_async_callback(lambda: waited_out(admin.close()))
         await admin.start()
         sizes = {"compression": "lz4", "batch_bytes": _BATCH_BYTES, "request_bytes": _REQUEST_BYTES}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from models.findings import Finding, Verdict, fine
 from models.freshness import HISTORY_MS
 from models.heartbeats import HISTORY_KEY, HistoryBeat, PricesBeat, WorkerBeat, prices_key, worker_key
 from streams.kafka.committed import read_committed
-from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
+from streams.kafka.first_connection import new_admin
 from streams.process.supervision import waited_out
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.settings.venues import missing_venues
@@ -138,7 +137,7 @@ async def check_lag(settings: Settings) -> Finding:
     Raises:
         KafkaError: The broker cannot be reached, or refuses to tell.
     """
-    admin = AIOKafkaAdminClient(**client_arguments(settings.bootstrap))
+    admin = new_admin(settings.bootstrap)
     try:
         await admin.start()
         committed = await read_committed(admin, settings.app_id)

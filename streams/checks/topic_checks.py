@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from models.findings import Finding, Verdict, fine
-from streams.kafka.connection import client_arguments
+from streams.kafka.first_connection import new_admin
 from streams.kafka.topics import registry
 from streams.process.supervision import waited_out
 
@@ -26,7 +25,7 @@ async def check_registry(settings: Settings) -> list[Finding]:
         KafkaError: The broker cannot be reached, or refuses to tell.
     """
     wanted = registry(settings)
-    admin = AIOKafkaAdminClient(**client_arguments(settings.bootstrap))
+    admin = new_admin(settings.bootstrap)
     try:
         await admin.start()
         there = {one["topic"]: one["partitions"] for one in await admin.describe_topics() if not one["error_code"]}

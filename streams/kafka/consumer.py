@@ -10,6 +10,7 @@ from streams.kafka.batches_of_others import read_batches_of_others
 from streams.kafka.connection import consumer_arguments
 from streams.kafka.fetch_rounds import fetch_in_rounds
 from streams.kafka.fetch_sessions import fetch_in_sessions
+from streams.kafka.first_connection import close_first_connection
 from streams.kafka.record import hand_out_plain_records
 from streams.kafka.requests import count_requests
 from streams.process.supervision import waited_out
@@ -62,6 +63,7 @@ async def start_consumer(
         max_poll_records=most_records,
         isolation_level="read_committed" if committed_only else "read_uncommitted",
     )
+    close_first_connection(consumer)
     is_started = False
     try:
         await consumer.start()

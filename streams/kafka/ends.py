@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer
 
 from streams.kafka.connection import consumer_arguments
 from streams.kafka.consumer import know_topics
+from streams.kafka.first_connection import close_first_connection
 from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ async def true_ends(bootstrap: Bootstrap, partitions: Iterable[TopicPartition]) 
         # A consumer that is stopped in the same turn of the loop in which it was started raises CancelledError.
         return {}
     consumer = AIOKafkaConsumer(**consumer_arguments(bootstrap), group_id=None, enable_auto_commit=False)
+    close_first_connection(consumer)
     try:
         await consumer.start()
         await know_topics(consumer, (tp.topic for tp in asked))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka.connection import client_arguments
+from streams.kafka.first_connection import close_first_connection
 from streams.kafka.requests import count_requests
 from streams.process.supervision import waited_out
 
@@ -74,6 +75,7 @@ async def start_producer(
         **assurance,
     )
     count_requests(producer)
+    close_first_connection(producer)
     is_started = False
     try:
         await producer.start()

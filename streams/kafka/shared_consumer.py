@@ -7,12 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from models.errors import TidemarkError
-from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import start_consumer
+from streams.kafka.first_connection import new_admin
 from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
@@ -246,7 +245,7 @@ class SharedConsumer:
 
     async def _topics(self) -> Iterable[str]:
         # A consumer waits 40 s for a topic that does not exist, and a cluster that creates topics by itself creates it.
-        admin = AIOKafkaAdminClient(**client_arguments(self._bootstrap))
+        admin = new_admin(self._bootstrap)
         try:
             await admin.start()
             topics: Iterable[str] = await admin.list_topics()

@@ -30,8 +30,8 @@ from models.engine.tables import (
     WATERMARKS,
 )
 from models.errors import TidemarkError
-from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
+from streams.kafka.first_connection import new_admin
 from streams.process.supervision import waited_out
 from streams.settings.installed import BadPackage
 from streams.settings.own_topics import own_topics
@@ -301,7 +301,7 @@ async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list
         BadTopic: A topic exists with another number of partitions, or the cluster refuses to create one.
         KafkaError: The broker cannot be reached.
     """
-    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
+    admin = new_admin(bootstrap)
     try:
         await admin.start()
         existing = await _partitions(admin)
@@ -331,7 +331,7 @@ async def check_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> None:
     Raises:
         BadTopic: A topic is missing, or has another number of partitions.
     """
-    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
+    admin = new_admin(bootstrap)
     try:
         await admin.start()
         _expect(topics, await _partitions(admin))
@@ -345,7 +345,7 @@ async def topic_names(bootstrap: Bootstrap) -> frozenset[str]:
     Raises:
         KafkaError: The cluster does not answer.
     """
-    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
+    admin = new_admin(bootstrap)
     try:
         await admin.start()
         return frozenset(await admin.list_topics())

@@ -11,14 +11,13 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from models.errors import TidemarkError
 from streams.kafka.committed import read_committed
-from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
 from streams.kafka.fenced_writer import Fenced
+from streams.kafka.first_connection import new_admin
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import Fence, send_all, start_producer
 from streams.kafka.topic_filling import being_filled, configure_as_registered
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from aiokafka import AIOKafkaProducer
+    from aiokafka.admin import AIOKafkaAdminClient
 
     from streams.repartition.copied_topics import CopiedTopic
     from streams.replay.bounded_log import Held, Log, LogRecord
@@ -73,7 +73,7 @@ async def opened_target(settings: Settings) -> AsyncIterator[Target]:
         KafkaError: It cannot be reached, or does not let us write.
     """
     name = f"{settings.topics.prefix}tidemark-repartition"
-    admin = AIOKafkaAdminClient(**client_arguments(settings.bootstrap))
+    admin = new_admin(settings.bootstrap)
     try:
         await admin.start()
         producer = await start_producer(

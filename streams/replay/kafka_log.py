@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import know_topics, start_consumer
+from streams.kafka.first_connection import new_admin
 from streams.kafka.record import Record
 from streams.process.supervision import waited_out
 from streams.replay.bounded_log import BrokenOff, Held, LogRecord, NoSuchTopic, Place, Span
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer
+    from aiokafka.admin import AIOKafkaAdminClient
 
     from streams.process.clock import Clock
     from streams.settings.kafka_client import Bootstrap
@@ -177,7 +177,7 @@ class KafkaLog:
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(**client_arguments(self._bootstrap))
+        admin = new_admin(self._bootstrap)
         try:
             await admin.start()
             yield admin

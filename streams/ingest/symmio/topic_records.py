@@ -12,6 +12,7 @@ from models.errors import TidemarkError
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.kafka.connection import consumer_arguments
 from streams.kafka.ends import true_ends
+from streams.kafka.first_connection import close_first_connection
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import topic_name
 from streams.process.supervision import waited_out
@@ -80,6 +81,7 @@ async def opened_records(settings: Settings, bootstrap: Bootstrap, deployment: s
         enable_auto_commit=False,
         isolation_level="read_committed",
     )
+    close_first_connection(consumer)
     try:
         await consumer.start()
         partitions = consumer.assignment()
