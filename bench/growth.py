@@ -3,7 +3,8 @@
 For each size it lays rows of accounts into a broker of its own, as the agents would have left them, starts one worker
 and measures: seconds until it owns them, until every account has a valuation, resident memory after that; then, while
 ticks come in, the worker's processor time, rows written, and how old the oldest row of an unwatched account that is out
-of date ever got, beside the bound that the worker itself gives.
+of date ever got, beside the bound that the worker itself gives. Last, the seconds until a worker that starts with the
+volume of the one before owns them.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ async def measure(
             oldest_s.append(status["unwatched"]["oldest_s"])
         await sending
         took_s = time.perf_counter() - at_s
-        return {
+        figures = {
             "accounts": accounts,
             "positions": positions,
             "ready_s": round(ready_s, 1),
@@ -120,6 +121,10 @@ async def measure(
             "resident_after_mib": round(resident_mib(process.process.pid)),
             "peak_mib": round(peak_mib(process.process.pid)),
         }
+    async with worker(settings, python=sys.executable) as process:
+        started_s = time.perf_counter()
+        await process.ready(_WAIT_S)
+        return {**figures, "ready_from_volume_s": round(time.perf_counter() - started_s, 1)}
 
 
 @click.command()
