@@ -62,7 +62,7 @@ class HeartbeatWriter:
         """Beat until cancelled."""
         while True:
             try:
-                producer = await self._whole_connection()
+                producer = await self._connected()
             except (KafkaError, BadTopic, TimeoutError) as error:
                 self._tell(error)
                 await asyncio.sleep(_CONNECT_AGAIN_S)
@@ -71,21 +71,6 @@ class HeartbeatWriter:
                 await self._beat(producer)
             finally:
                 await _stopped(producer)
-
-    async def _whole_connection(self) -> AIOKafkaProducer:
-        """Connect. Cancelled meanwhile, it opens what is half open, which would never be closed else, and closes it."""
-        connecting = asyncio.create_task(self._connected(), name="connect heartbeats")
-        try:
-            return await asyncio.shield(connecting)
-        except asyncio.CancelledError:
-            try:
-                await asyncio.wait([connecting], timeout=_STOP_WITHIN_S)
-            finally:
-                if not connecting.done():
-                    connecting.cancel()
-                elif not connecting.cancelled() and connecting.exception() is None:
-                    await _stopped(connecting.result())
-            raise
 
     async def _connected(self) -> AIOKafkaProducer:
         await require_topic(self._settings, HEARTBEATS)
