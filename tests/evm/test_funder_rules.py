@@ -241,6 +241,8 @@ async def test_before_the_epoch_where_that_is_set_and_as_the_plan_said(settings:
         async with funder(one):
             await done(one, 1)
             await one.chain.go_to(pays_s + 1)
+            # Rates of the interval that the next epoch pays for are said from now on.
+            await eventually(lambda: one.venue.said_s > pays_s)
 
         rate, gets = E18 // 10_000, -E18 * 3 // 40_000
         assert {account(0): [(1, Charge(1, rate, rate)), (2, Charge(2, -10, gets))]} == planned.charges
