@@ -26,10 +26,13 @@ _log = logging.getLogger(__name__)
 # One cache for all tables and partitions of the process; Faust's own store takes 2 GiB for each of them.
 _BLOCK_CACHE_BYTES = 64 << 20
 # Each partition of each table has a memtable: the first bound is for one, the second for all together. Those of
-# valuations and accounts fill, above all in a recovery; the others fill over hours, so that a worker's memory seems to
-# grow until their sum is at the second bound.
+# valuations and accounts fill, above all in a recovery; the others stay nearly empty.
 _WRITE_BUFFER_BYTES = 16 << 20
 _WRITE_BUFFERS_BYTES = 64 << 20
+# A memtable takes its memory by blocks, of a megabyte by default. A worker has a hundred memtables: empty ones alone
+# were at the second bound, so that each was written out again and again with a few rows in it, and the files that this
+# made, some 250, took memory that grew for hours.
+_MEMTABLE_BLOCK_BYTES = 64 << 10
 # Most keys of a changelog are new when it is read first; a filter tells so without a look into the files.
 _BLOOM_BITS = 10
 # The store's own keys begin with a byte that no row's key begins with.
@@ -391,6 +394,7 @@ class RocksStore(RowStore):
             options.create_if_missing(True)  # noqa: FBT003
             options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
             options.set_write_buffer_manager(RocksStore._buffers)
+            options.set_arena_block_size(_MEMTABLE_BLOCK_BYTES)
             options.set_block_based_table_factory(table)
             path = self._path(partition)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -260,3 +260,18 @@ def test_rows_of_a_version_that_did_not_say_of_which_changelog_they_are_are_kept
     assert 1 == store.begin(0, "epoch-1", 0, 9)
     assert 1 == len(dict(store.rows(0)))
     assert 0 == store.begin(0, "epoch-2", 0, 9)
+
+
+def test_a_hundred_partitions_of_few_rows_are_held_in_memory_and_not_written_out_again_and_again(
+    tmp_path: Path,
+) -> None:
+    """Each that is written out makes a file, and what is kept of files in memory grows for hours."""
+    store = RocksStore("store://", App(Conf(tmp_path)), Table("rows"), table_name="rows")
+    partitions = range(100)
+    for version in range(1, 6):
+        for partition in partitions:
+            store.restore(partition, [Fetched(b"k%d" % version, encode_row(1, version, {"of": "x" * 4_000}))])
+
+    assert [] == list(tmp_path.rglob("*.sst"))
+    for partition in partitions:
+        store.forget(partition)
