@@ -16,8 +16,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
+from streams.kafka.admin import opened_admin
 from streams.kafka.consumer import start_consumer
-from streams.kafka.first_connection import new_admin
 from streams.kafka.producer import Fence, start_producer
 from streams.kafka.topic_filling import being_filled
 from streams.kafka.topics import BadTopic, create_topics
@@ -70,9 +70,7 @@ async def opened_target(bootstrap: Bootstrap) -> AsyncIterator[Target]:
         KafkaError: It cannot be reached, or does not let us write.
     """
     async with AsyncExitStack() as open_clients:
-        admin = new_admin(bootstrap)
-        open_clients.push_async_callback(lambda: waited_out(admin.close()))
-        await admin.start()
+        admin = await open_clients.enter_async_context(opened_admin(bootstrap))
         sizes = {"compression": "lz4", "batch_bytes": _BATCH_BYTES, "request_bytes": _REQUEST_BYTES}
         plain = await start_producer(bootstrap, **sizes)  # type: ignore[arg-type]
         open_clients.push_async_callback(lambda: waited_out(plain.stop()))

@@ -9,10 +9,9 @@ from aiokafka import TopicPartition
 from models.findings import Finding, Verdict, fine
 from models.freshness import HISTORY_MS
 from models.heartbeats import HISTORY_KEY, HistoryBeat, PricesBeat, WorkerBeat, prices_key, worker_key
+from streams.kafka.admin import opened_admin
 from streams.kafka.committed import read_committed
 from streams.kafka.ends import true_ends
-from streams.kafka.first_connection import new_admin
-from streams.process.supervision import waited_out
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.settings.venues import missing_venues
 
@@ -137,12 +136,8 @@ async def check_lag(settings: Settings) -> Finding:
     Raises:
         KafkaError: The broker cannot be reached, or refuses to tell.
     """
-    admin = new_admin(settings.bootstrap)
-    try:
-        await admin.start()
+    async with opened_admin(settings.bootstrap) as admin:
         committed = await read_committed(admin, settings.app_id)
-    finally:
-        await waited_out(admin.close())
     if not committed:
         found = f"group {settings.app_id} has committed nothing yet"
         return Finding("lag", Verdict.WARNING, found, "start a worker, or wait for its first records")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from models.findings import Finding, Verdict, fine
-from streams.kafka.first_connection import new_admin
+from streams.kafka.admin import opened_admin
 from streams.kafka.topics import registry
-from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,15 +24,11 @@ async def check_registry(settings: Settings) -> list[Finding]:
         KafkaError: The broker cannot be reached, or refuses to tell.
     """
     wanted = registry(settings)
-    admin = new_admin(settings.bootstrap)
-    try:
-        await admin.start()
+    async with opened_admin(settings.bootstrap) as admin:
         there = {one["topic"]: one["partitions"] for one in await admin.describe_topics() if not one["error_code"]}
         known = [topic for topic in wanted if topic.name in there]
         resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in known]
         answers = await admin.describe_configs(resources) if resources else []
-    finally:
-        await waited_out(admin.close())
     configs = {
         resource[3]: {entry[0]: entry[1] for entry in resource[4]}
         for answer in answers

@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-
-from streams.kafka.connection import client_arguments
 from streams.process.supervision import ended, waited_out
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-
-    from streams.settings.kafka_client import Bootstrap
+    from aiokafka.admin import AIOKafkaAdminClient
 
 # A broker says within milliseconds what there is. A process ends within its own bound, also where it does not answer.
 _WITHIN_S = 1.0
@@ -40,13 +36,6 @@ def close_first_connection(user: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaA
             raise
 
     client.bootstrap = bootstrap_whole
-
-
-def new_admin(bootstrap: Bootstrap) -> AIOKafkaAdminClient:
-    """Make a client that administers the cluster; it is not started."""
-    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
-    close_first_connection(admin)
-    return admin
 
 
 async def _let_end(connecting: asyncio.Task[None]) -> None:

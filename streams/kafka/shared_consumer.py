@@ -10,8 +10,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from models.errors import TidemarkError
+from streams.kafka.admin import opened_admin
 from streams.kafka.consumer import start_consumer
-from streams.kafka.first_connection import new_admin
 from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
@@ -245,15 +245,12 @@ class SharedConsumer:
 
     async def _topics(self) -> Iterable[str]:
         # A consumer waits 40 s for a topic that does not exist, and a cluster that creates topics by itself creates it.
-        admin = new_admin(self._bootstrap)
         try:
-            await admin.start()
-            topics: Iterable[str] = await admin.list_topics()
+            async with opened_admin(self._bootstrap) as admin:
+                topics: Iterable[str] = await admin.list_topics()
         except TimeoutError as error:
             msg = f"expected Kafka at {self._bootstrap} to list its topics, found no answer"
             raise KafkaConnectionError(msg) from error
-        finally:
-            await waited_out(admin.close())
         return topics
 
     async def _assign(self, consumer: AIOKafkaConsumer, found: Sequence[Reader]) -> None:

@@ -30,9 +30,8 @@ from models.engine.tables import (
     WATERMARKS,
 )
 from models.errors import TidemarkError
+from streams.kafka.admin import opened_admin
 from streams.kafka.ends import true_ends
-from streams.kafka.first_connection import new_admin
-from streams.process.supervision import waited_out
 from streams.settings.installed import BadPackage
 from streams.settings.own_topics import own_topics
 from streams.settings.venues import venues_of
@@ -301,9 +300,7 @@ async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list
         BadTopic: A topic exists with another number of partitions, or the cluster refuses to create one.
         KafkaError: The broker cannot be reached.
     """
-    admin = new_admin(bootstrap)
-    try:
-        await admin.start()
+    async with opened_admin(bootstrap) as admin:
         existing = await _partitions(admin)
         missing = [t for t in topics if t.name not in existing]
         created = await _create(admin, missing) if missing else []
@@ -317,8 +314,6 @@ async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list
                 raise BadTopic(msg)
             await asyncio.sleep(_VISIBLE_POLL_S)
         _expect(topics, existing)
-    finally:
-        await waited_out(admin.close())
     # Where a partition has a leader that has not opened its log yet, which takes seconds on a slow disk, a producer is
     # refused until it has; where the partition ends is known only once it can be written to.
     await true_ends(bootstrap, [TopicPartition(name, number) for name in created for number in range(existing[name])])
@@ -331,12 +326,8 @@ async def check_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> None:
     Raises:
         BadTopic: A topic is missing, or has another number of partitions.
     """
-    admin = new_admin(bootstrap)
-    try:
-        await admin.start()
+    async with opened_admin(bootstrap) as admin:
         _expect(topics, await _partitions(admin))
-    finally:
-        await waited_out(admin.close())
 
 
 async def topic_names(bootstrap: Bootstrap) -> frozenset[str]:
@@ -345,12 +336,8 @@ async def topic_names(bootstrap: Bootstrap) -> frozenset[str]:
     Raises:
         KafkaError: The cluster does not answer.
     """
-    admin = new_admin(bootstrap)
-    try:
-        await admin.start()
+    async with opened_admin(bootstrap) as admin:
         return frozenset(await admin.list_topics())
-    finally:
-        await waited_out(admin.close())
 
 
 async def require_topic(settings: Settings, *topics: str) -> None:

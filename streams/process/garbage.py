@@ -24,10 +24,12 @@ def collect_rarely() -> None:
 @contextmanager
 def collecting_rarely() -> Iterator[None]:
     """Look for cycles rarely for as long as the block lasts, as ``collect_rarely`` does, and as before afterwards."""
-    before = gc.get_threshold()
+    thresholds, was_rare = gc.get_threshold(), gc.get_freeze_count() > 0
     collect_rarely()
     try:
         yield
     finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        # What a process had set aside for good before the block stays so, and what was there as it began with it.
+        if not was_rare:
+            gc.unfreeze()

@@ -14,10 +14,10 @@ from aiokafka import TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from models.errors import TidemarkError
+from streams.kafka.admin import opened_admin
 from streams.kafka.committed import read_committed
 from streams.kafka.ends import true_ends
 from streams.kafka.fenced_writer import Fenced
-from streams.kafka.first_connection import new_admin
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import Fence, send_all, start_producer
 from streams.kafka.topic_filling import being_filled, configure_as_registered
@@ -73,9 +73,7 @@ async def opened_target(settings: Settings) -> AsyncIterator[Target]:
         KafkaError: It cannot be reached, or does not let us write.
     """
     name = f"{settings.topics.prefix}tidemark-repartition"
-    admin = new_admin(settings.bootstrap)
-    try:
-        await admin.start()
+    async with opened_admin(settings.bootstrap) as admin:
         producer = await start_producer(
             settings.bootstrap,
             compression="lz4",
@@ -87,8 +85,6 @@ async def opened_target(settings: Settings) -> AsyncIterator[Target]:
             yield Target(admin, producer, name)
         finally:
             await waited_out(producer.stop())
-    finally:
-        await waited_out(admin.close())
 
 
 async def find_left(target: Target, log: Log, copied: CopiedTopic) -> dict[Place, Span]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from streams.kafka.admin import opened_admin
 from streams.kafka.consumer import know_topics, start_consumer
-from streams.kafka.first_connection import new_admin
 from streams.kafka.record import Record
 from streams.process.supervision import waited_out
 from streams.replay.bounded_log import BrokenOff, Held, LogRecord, NoSuchTopic, Place, Span
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer
-    from aiokafka.admin import AIOKafkaAdminClient
 
     from streams.process.clock import Clock
     from streams.settings.kafka_client import Bootstrap
@@ -76,7 +75,7 @@ class KafkaLog:
         Raises:
             KafkaError: The cluster does not answer.
         """
-        async with self._admin() as admin:
+        async with opened_admin(self._bootstrap) as admin:
             found: str | None = (await admin.describe_cluster())["cluster_id"]
             return found
 
@@ -167,22 +166,13 @@ class KafkaLog:
 
     async def _partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
         # Asked for by name, a topic that does not exist would be created where the cluster creates topics by itself.
-        async with self._admin() as admin:
+        async with opened_admin(self._bootstrap) as admin:
             described = {one["topic"]: one["partitions"] for one in await admin.describe_topics()}
         missing = sorted(set(topics) - described.keys())
         if missing:
             msg = f"expected topics {', '.join(missing)} on {self._bootstrap}, found none of that name that we may see"
             raise NoSuchTopic(msg)
         return {topic: sorted(one["partition"] for one in described[topic]) for topic in topics}
-
-    @asynccontextmanager
-    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = new_admin(self._bootstrap)
-        try:
-            await admin.start()
-            yield admin
-        finally:
-            await waited_out(admin.close())
 
 
 class KafkaReading:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import aiokafka.client
 import pytest
 
+from streams.kafka.admin import opened_admin
 from streams.kafka.consumer import start_consumer
 from streams.kafka.ends import true_ends
-from streams.kafka.first_connection import new_admin
 from streams.kafka.producer import start_producer
-from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,11 +22,8 @@ if TYPE_CHECKING:
 
 
 async def administer(bootstrap: Bootstrap) -> None:
-    admin = new_admin(bootstrap)
-    try:
-        await admin.start()
-    finally:
-        await waited_out(admin.close())
+    async with opened_admin(bootstrap):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ BEFORE = (701, 11, 12)
 def _thresholds() -> Iterator[None]:
     found = gc.get_threshold()
     gc.set_threshold(*BEFORE)
+    # pytest has set aside what it has imported.
+    gc.unfreeze()
     yield
+    gc.freeze()
     gc.set_threshold(*found)
 
 
@@ -34,3 +37,11 @@ def test_cycles_are_looked_for_as_before_where_the_block_ends_by_an_error() -> N
         raise KeyError
 
     assert BEFORE == gc.get_threshold()
+
+
+def test_what_a_process_has_set_aside_before_stays_so() -> None:
+    gc.freeze()
+    with collecting_rarely():
+        pass
+
+    assert gc.get_freeze_count() > 0
