@@ -6,7 +6,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
 # One file a claim; in_turn.py runs some of them in two checkouts.
-CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
 # Tests run three at a time, with a broker each: they wait for a third of their time, and two of them would leave a quarter
 # of two cores unused. Files come in the order of their names, not those with the most tests first: whole stacks at the
 # beginning, and at the end small tests, with which all cores are busy to the last. Tests that kill processes or count
@@ -142,8 +141,8 @@ storms: $(DEV) $(JARS) $(WEBJARS) ## Kill and rebalance workers at length: 30 ki
 		tests/recovery/test_standbys.py $(ARGS)
 
 .PHONY: bench
-bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim
-	@set -e; for claim in $(CLAIMS); do echo "== $$claim"; $(BIN)/python "$$claim"; done
+bench: $(DEV) $(JARS) ## Run the benchmarks, and end with what is claimed and what was found (ARGS="sweep idle": these alone)
+	$(BIN)/python -m bench.claims $(ARGS)
 
 .PHONY: in-turn
 in-turn: $(DEV) $(JARS) ## Measure this checkout and another in turn (BEFORE=its directory)

@@ -22,8 +22,9 @@ from aiohttp import web
 
 from api.dialects.bitfinex.api_keys import ApiKey
 from bench.load.crowd import Crowd, Socket
+from bench.load.replica import CROWD_LIMITS
 from models.money import E18
-from streams.settings import ApiLimitSettings, ApiSettings
+from streams.settings import ApiSettings
 from tests.support.bitfinex import LEDGER, SECRET, Scene, signed
 from tests.support.ledger import holdings, position, wallet
 from tests.support.pipeline import free_port
@@ -52,15 +53,7 @@ def filled(directory: Path, users: int, positions: int) -> Scene:
     """A replica with an account and a key for each user."""
     # With room for no more than they ask for, users would wait for their next second, and that would be measured.
     scene = Scene(directory, calculations_per_s=2 * _A_SECOND)
-    scene.api = ApiSettings(
-        limits=ApiLimitSettings(
-            connections=100_000,
-            connections_per_address=100_000,
-            connection_attempts_per_s=100_000,
-            requests_per_s=100_000,
-            requests_burst=100_000,
-        )
-    )
+    scene.api = ApiSettings(limits=CROWD_LIMITS)
     scene.hold(**{f"k{user}": ApiKey(SECRET, f"u{user}", (f"{LEDGER}:u{user}",)) for user in range(users)})
     for symbol in _SYMBOLS:
         scene.ledger.refer(f"symbol:{symbol}", _SETTINGS.format(symbol))

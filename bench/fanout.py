@@ -15,15 +15,11 @@ from itertools import count
 
 import click
 import uvloop
-from aiohttp import web
 
-from api.app import create_app
 from api.delivery.connection import text_frame
 from api.http.keys import CONNECTIONS
 from bench.load.crowd import Crowd, subscribe
-from streams.process.clock import SystemClock
-from streams.settings import ApiLimitSettings, ApiSettings
-from tests.support.api import FakeInterest, api_settings, symmio_that_hears
+from bench.load.replica import listen, replica_over
 from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.pipeline import free_port
 
@@ -37,23 +33,8 @@ async def serve(port: int) -> None:
     tables = FakeTables("main")
     body = valuation_body()
     tables.valuations.put(KEY, 1, body)
-    limits = ApiLimitSettings(
-        connections=100_000,
-        connections_per_address=100_000,
-        connection_attempts_per_s=100_000,
-        requests_per_s=100_000,
-        requests_burst=100_000,
-    )
-    app = create_app(
-        api_settings("main", api=ApiSettings(limits=limits)),
-        tables.feeds,
-        FakeInterest(),
-        clock=SystemClock(),
-        find_dialect=symmio_that_hears(),
-    )
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, backlog=1_000).start()
+    app = replica_over(tables)
+    await listen(app, port)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     versions = count(2)

@@ -23,26 +23,20 @@ import uvloop
 from aiohttp import web
 
 from bench.load.crowd import Crowd
-from streams.settings import ApiLimitSettings, ApiSettings
+from bench.load.replica import CROWD_LIMITS
+from streams.settings import ApiSettings
 from tests.support.flash import MARKETS, NOW_MS, basket, position, text
 from tests.support.flash_scene import FlashScene
 from tests.support.pipeline import free_port
 
 _MOVES_EVERY_S = 0.5
-_LIMITS = ApiLimitSettings(
-    connections=100_000,
-    connections_per_address=100_000,
-    connection_attempts_per_s=100_000,
-    requests_per_s=100_000,
-    requests_burst=100_000,
-)
 _PROFILED = 25
 _VENUES_LIMIT = 10_000
 
 
 def filled(owners: int, positions: int) -> FlashScene:
     """A replica with a basket for each owner."""
-    scene = FlashScene(api=ApiSettings(limits=_LIMITS), pnl="venue")
+    scene = FlashScene(api=ApiSettings(limits=CROWD_LIMITS), pnl="venue")
     scene.list_markets()
     move(scene, 0)
     for owner in range(owners):

@@ -17,13 +17,10 @@ import uvloop
 from aiohttp import web
 
 from api.access.gate import Door, Public
-from api.app import create_app
 from api.http.keys import GATE
 from bench.growth import resident_mib
 from bench.load.crowd import Crowd, subscribe
-from streams.process.clock import SystemClock
-from streams.settings import ApiLimitSettings, ApiSettings
-from tests.support.api import FakeInterest, api_settings, symmio_that_hears
+from bench.load.replica import listen, replica_over
 from tests.support.feed import FakeTables, valuation_body
 from tests.support.pipeline import free_port
 
@@ -51,24 +48,9 @@ async def serve(port: int, accounts: int) -> None:
     tables = FakeTables("main")
     for number in range(accounts):
         tables.valuations.put(key(number), 1, valuation_body())
-    limits = ApiLimitSettings(
-        connections=100_000,
-        connections_per_address=100_000,
-        connection_attempts_per_s=100_000,
-        requests_per_s=100_000,
-        requests_burst=100_000,
-    )
-    app = create_app(
-        api_settings("main", api=ApiSettings(limits=limits)),
-        tables.feeds,
-        FakeInterest(),
-        clock=SystemClock(),
-        find_dialect=symmio_that_hears(),
-    )
+    app = replica_over(tables)
     app[GATE].mount(app, [Door(web.get("/bare", _bare), Public())])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, backlog=1_000).start()
+    await listen(app, port)
     click.echo("ready")
     await asyncio.Event().wait()
 

@@ -17,14 +17,10 @@ import time
 import click
 import orjson
 import uvloop
-from aiohttp import web
 
-from api.app import create_app
 from bench.growth import resident_mib
 from bench.load.crowd import Crowd, subscribe
-from streams.process.clock import SystemClock
-from streams.settings import ApiLimitSettings, ApiSettings
-from tests.support.api import FakeInterest, api_settings, symmio_that_hears
+from bench.load.replica import listen, replica_over
 from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.pipeline import free_port
 
@@ -39,23 +35,7 @@ _FULL_AFTER_S = 6
 async def serve(port: int) -> None:
     """Serve; the account changes for ever, and says when in its equity, in µs."""
     tables = FakeTables("main")
-    limits = ApiLimitSettings(
-        connections=100_000,
-        connections_per_address=100_000,
-        connection_attempts_per_s=100_000,
-        requests_per_s=100_000,
-        requests_burst=100_000,
-    )
-    app = create_app(
-        api_settings("main", api=ApiSettings(limits=limits)),
-        tables.feeds,
-        FakeInterest(),
-        clock=SystemClock(),
-        find_dialect=symmio_that_hears(),
-    )
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, backlog=1_000).start()
+    await listen(replica_over(tables), port)
     click.echo("ready")
     version = 0
     (position,) = valuation_body()["positions"]

@@ -21,10 +21,11 @@ import click
 
 from bench.growth import resident_mib, send_ticks
 from bench.load.processes import processor_s
+from bench.load.replica import CROWD_LIMITS
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
 from models.engine.tables import VALUATIONS
 from streams.kafka.topics import changelog_name, create_topics, registry
-from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings
+from streams.settings import ApiSettings, TopicSettings
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.pipeline import end_offset, free_port, worker
@@ -76,15 +77,12 @@ class Crowd:
 
 async def measure(bootstrap: str, directory: Path, sockets: Sequence[int], rate: int, seconds: int) -> None:
     """Every number of sockets, in order."""
-    limits = ApiLimitSettings(
-        connections=100_000, connections_per_address=100_000, requests_per_s=100_000, requests_burst=100_000
-    )
     settings = settings_of_a_test(
         bootstrap,
         directory,
         deployments={DEPLOYMENT: bench_deployment()},
         topics=TopicSettings(partitions=PARTITIONS),
-        api=ApiSettings(port=free_port(), admin_port=free_port(), limits=limits),
+        api=ApiSettings(port=free_port(), admin_port=free_port(), limits=CROWD_LIMITS),
     )
     await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, ACCOUNTS, POSITIONS, SYMBOLS)

@@ -26,6 +26,7 @@ import uvloop
 
 from bench.load.crowd import Crowd, subscribe
 from bench.load.processes import processor_s
+from bench.load.replica import CROWD_LIMITS
 from bench.load.requests import requests_sent
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
 from bench.tick_to_row import (
@@ -45,7 +46,7 @@ from streams.kafka.feed import Feed
 from streams.kafka.topics import create_topics, registry
 from streams.process.clock import SystemClock
 from streams.process.garbage import collect_rarely
-from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings
+from streams.settings import ApiSettings, TopicSettings
 from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.pipeline import free_port, worker
@@ -83,19 +84,12 @@ async def measure(
 ) -> dict[str, Any]:
     """One size."""
     bootstrap = await asyncio.to_thread(broker.start)
-    limits = ApiLimitSettings(
-        connections=100_000,
-        connections_per_address=100_000,
-        connection_attempts_per_s=100_000,
-        requests_per_s=100_000,
-        requests_burst=100_000,
-    )
     settings = settings_of_a_test(
         bootstrap,
         directory,
         deployments={DEPLOYMENT: bench_deployment()},
         topics=TopicSettings(partitions=PARTITIONS),
-        api=ApiSettings(port=free_port(), admin_port=free_port(), limits=limits),
+        api=ApiSettings(port=free_port(), admin_port=free_port(), limits=CROWD_LIMITS),
     )
     await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, sockets, positions, SYMBOLS)

@@ -12,6 +12,7 @@ from mode.utils.futures import maybe_async
 from models.errors import TidemarkError
 from streams.kafka.fetch_rounds import fetch_in_rounds
 from streams.kafka.fetch_sessions import fetch_in_sessions
+from streams.kafka.first_connection import close_first_connection
 from streams.kafka.record import hand_out_plain_records
 from streams.kafka.requests import count_requests
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
@@ -123,6 +124,7 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
+        close_first_connection(consumer)
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
         # Faust's own consumer reads aborted transactions, unless the app is exactly_once itself.
         consumer._isolation_level = "read_committed"

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from models.errors import TidemarkError
 from streams.kafka.connection import consumer_arguments
+from streams.kafka.first_connection import close_first_connection
 from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class StallWatch:
         self._client = AIOKafkaConsumer(
             **consumer_arguments(self._bootstrap), enable_auto_commit=False, isolation_level="read_committed"
         )
+        close_first_connection(self._client)
         await self._client.start()
         self._watching = asyncio.create_task(self._watch(self._client), name="stall watch")
 

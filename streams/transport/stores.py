@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# One cache for all tables and partitions of the process; Faust's own store takes 2 GiB for each of them.
-_BLOCK_CACHE_BYTES = 64 << 20
-# Each partition of each table has a memtable: the first bound is for one, the second for all together. Those of
-# valuations and accounts fill, above all in a recovery; the others stay nearly empty.
+# One bound for the memory of all tables and partitions of the process; Faust's own store takes 2 GiB for each of them.
+# Memtables come first, and blocks that were read have the rest: blocks of files that are gone stay until others need
+# their place, so that whatever is allowed is in use after some hours.
+_MEMORY_BYTES = 64 << 20
+# Each partition of each table has a memtable. The first bound is for one; the second, for all together, leaves a
+# quarter of the memory to blocks. Those of valuations and accounts fill, above all in a recovery; the others stay
+# nearly empty.
 _WRITE_BUFFER_BYTES = 16 << 20
-_WRITE_BUFFERS_BYTES = 64 << 20
+_WRITE_BUFFERS_BYTES = 48 << 20
 # A memtable takes its memory by blocks, of a megabyte by default. A worker has a hundred memtables: empty ones alone
 # were at the second bound, so that each was written out again and again with a few rows in it, and the files that this
 # made, some 250, took memory that grew for hours.
@@ -385,11 +388,15 @@ class RocksStore(RowStore):
         db = self._dbs.get(partition)
         if db is None:
             if RocksStore._cache is None or RocksStore._buffers is None:
-                RocksStore._cache = rocksdict.Cache(_BLOCK_CACHE_BYTES)
-                RocksStore._buffers = rocksdict.WriteBufferManager(_WRITE_BUFFERS_BYTES, False)  # noqa: FBT003
+                RocksStore._cache = rocksdict.Cache(_MEMORY_BYTES)
+                RocksStore._buffers = rocksdict.WriteBufferManager.new_write_buffer_manager_with_cache(
+                    _WRITE_BUFFERS_BYTES,
+                    False,  # noqa: FBT003 - these signatures are rocksdict's
+                    RocksStore._cache,
+                )
             table = rocksdict.BlockBasedOptions()
             table.set_block_cache(RocksStore._cache)
-            table.set_bloom_filter(_BLOOM_BITS, False)  # noqa: FBT003 - these signatures are rocksdict's
+            table.set_bloom_filter(_BLOOM_BITS, False)  # noqa: FBT003
             options = rocksdict.Options(raw_mode=True)
             options.create_if_missing(True)  # noqa: FBT003
             options.set_write_buffer_size(_WRITE_BUFFER_BYTES)

@@ -51,10 +51,10 @@ from streams.valuing.served_gap import ServedGap
 from streams.worker.admin import AdminServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from aiokafka import AIOKafkaProducer
-    from faust.types import TP
+    from faust.types import TP, StreamT
 
     from models.engine.board import MarketId
     from models.engine.deployment import InstalledVenue
@@ -357,8 +357,11 @@ def _instance_id(settings: Settings) -> str | None:
     return instance_id if instance_id is None or not kinds else f"{instance_id}+{'+'.join(kinds)}"
 
 
-def _handler(agent: SliceAgent) -> Callable[[AsyncIterable[Slice]], Awaitable[None]]:
-    async def handle(stream: AsyncIterable[Slice]) -> None:
+def _handler(agent: SliceAgent) -> Callable[[StreamT[Slice]], Awaitable[None]]:
+    async def handle(stream: StreamT[Slice]) -> None:
+        # Slices are acknowledged by what they have written. Faust's own acknowledgements would be kept for its commits,
+        # which are not made here: 130 bytes for each slice, for as long as the worker has its partition.
+        stream.enable_acks = False
         async for part in stream:
             if part.begin():
                 await agent.handle(part)

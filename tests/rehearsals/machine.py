@@ -29,7 +29,10 @@ class Held(NamedTuple):
 
 
 async def processors_busy(cluster: Cluster, seconds: float) -> float:
-    """How many processors the pods, the broker and the world keep busy, measured for so many seconds."""
+    """How many processors the pods, the broker and the world keep busy, measured for so many seconds.
+
+    What a process took that ended meanwhile is missing.
+    """
     before, began_s = _processor_s(cluster.processes), time.monotonic()
     await asyncio.sleep(seconds)
     return (_processor_s(cluster.processes) - before) / (time.monotonic() - began_s)
@@ -44,5 +47,10 @@ def held_by(pid: int) -> Held | None:
 
 
 def _processor_s(pids: Iterable[int]) -> float:
-    found = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
-    return sum(int(fields[_USER]) + int(fields[_KERNEL]) for fields in found) / _TICKS_PER_S
+    ticks = 0
+    for pid in pids:
+        # One that has just ended took something too, which is not known any longer.
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[_USER]) + int(fields[_KERNEL])
+    return ticks / _TICKS_PER_S

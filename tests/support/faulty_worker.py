@@ -1,7 +1,8 @@
 """A worker for crash tests: the product's own app, with one fault put into it.
 
 ``python -m tests.support.faulty_worker FAULT``, where FAULT is one of ``FAULTS``. The admin port also serves
-``/rows/TABLE``: the rows as the worker's own table holds them.
+``/rows/TABLE``: the rows as the worker's own table holds them, and ``/slices``: what is held of slices that were handed
+out.
 """
 
 from __future__ import annotations
@@ -57,6 +58,23 @@ def serve_rows(app: TidemarkApp) -> None:
         )
 
     app.admin.server.router.add_get("/rows/{table}", rows)
+
+
+def serve_slices(app: TidemarkApp) -> None:
+    """Add ``/slices`` to the admin port: how many were begun since the start, and how many offsets Faust keeps."""
+    begin = SliceConsumer.begin
+    begun = 0
+
+    def counted(self: SliceConsumer, part: Slice) -> bool:
+        nonlocal begun
+        begun += 1
+        return begin(self, part)
+
+    async def slices(_: web.Request) -> web.Response:
+        return web.json_response({"begun": begun, "kept": sum(map(len, app.consumer._acked.values()))})
+
+    SliceConsumer.begin = counted  # type: ignore[method-assign]
+    app.admin.server.router.add_get("/slices", slices)
 
 
 def put_in(fault: str) -> None:
@@ -146,4 +164,5 @@ if __name__ == "__main__":
         put_in(sys.argv[1])
     tidemark_app = create_app(load_settings())
     serve_rows(tidemark_app)
+    serve_slices(tidemark_app)
     run_app(tidemark_app)

@@ -150,6 +150,11 @@ class WorkerProcess:
         _, rows = await self._get(f"/rows/{table}")
         return {key.encode(): decode_row(base64.b64decode(row)) for key, row in rows.items()}
 
+    async def slices(self) -> dict[str, int]:
+        """How many slices it has begun, and how many offsets of such Faust keeps."""
+        _, slices = await self._get("/slices")
+        return dict(slices)
+
     async def _get(self, path: str) -> tuple[int, Any]:
         try:
             async with (
