@@ -271,6 +271,15 @@ def _users(overlay: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((overlay / "users.yaml").read_text()))
 
 
+def test_what_asks_nodes_venues_or_receivers_may_reach_out_and_nothing_else_may() -> None:
+    (policy,) = (one for one in resources() if (one["kind"], one["metadata"]["name"]) == ("NetworkPolicy", "outside"))
+    (chosen,) = policy["spec"]["podSelector"]["matchExpressions"]
+
+    # Tools: `tidemark audit` and `tidemark doctor` ask the nodes.
+    assert {"ingest", "funder", "webhooks", "tools"} == set(chosen["values"])
+    assert "app.kubernetes.io/component" == chosen["key"]
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
 def test_processes_of_an_overlay_are_those_of_its_configuration(overlay: Path) -> None:
     settings = settings_of(overlay)
