@@ -290,6 +290,11 @@ def test_processes_of_an_overlay_are_those_of_its_configuration(overlay: Path) -
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_logs_are_json_but_where_somebody_reads_them_from_a_terminal(overlay: Path) -> None:
+    assert ("text" if overlay.name == "dev" else "json") == settings_of(overlay).log.format
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
 def test_workers_of_an_overlay_share_the_partitions_evenly(overlay: Path) -> None:
     counts = {one["name"]: one["count"] for one in kustomization_of(overlay)["replicas"]}
     settings = settings_of(overlay)
