@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from contextlib import contextmanager
@@ -67,6 +68,12 @@ def require_broker(bootstrap: Bootstrap) -> Bootstrap:
             time.sleep(_RETRY_S)
         if does_answer(bootstrap, _ANSWER_WITHIN_S):
             return bootstrap
+    if bootstrap.client.protocol == "PLAINTEXT" and any(map(_listens, bootstrap.servers.split(","))):
+        msg = (
+            f"expected a Kafka broker at {bootstrap} that answers in clear, found something that listens and does not; "
+            "if it wants TLS or SASL, set kafka_client, else correct TIDEMARK_KAFKA"
+        )
+        raise NoBroker(msg)
     raise _no_broker(bootstrap)
 
 
@@ -145,6 +152,14 @@ def _host_and_port(server: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > 65_535:  # noqa: PLR2004 - the largest port there is
         host, port = server.strip(), str(_DEFAULT_PORT)
     return host.strip("[]"), int(port)
+
+
+def _listens(server: str) -> bool:
+    try:
+        with socket.create_connection(_host_and_port(server), timeout=_ANSWER_WITHIN_S):
+            return True
+    except OSError:
+        return False
 
 
 def _named(error: BaseException, bootstrap: Bootstrap) -> TidemarkError:

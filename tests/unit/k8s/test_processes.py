@@ -271,6 +271,15 @@ def _users(overlay: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((overlay / "users.yaml").read_text()))
 
 
+def test_what_asks_nodes_venues_or_receivers_may_reach_out_and_nothing_else_may() -> None:
+    (policy,) = (one for one in resources() if (one["kind"], one["metadata"]["name"]) == ("NetworkPolicy", "outside"))
+    (chosen,) = policy["spec"]["podSelector"]["matchExpressions"]
+
+    # Tools: `tidemark audit` and `tidemark doctor` ask the nodes.
+    assert {"ingest", "funder", "webhooks", "tools"} == set(chosen["values"])
+    assert "app.kubernetes.io/component" == chosen["key"]
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
 def test_processes_of_an_overlay_are_those_of_its_configuration(overlay: Path) -> None:
     settings = settings_of(overlay)
@@ -278,6 +287,11 @@ def test_processes_of_an_overlay_are_those_of_its_configuration(overlay: Path) -
 
     assert {("chain", name) for name in settings.deployments} <= arguments
     assert {("prices", name) for name in settings.sources} <= arguments
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_logs_are_json_but_where_somebody_reads_them_from_a_terminal(overlay: Path) -> None:
+    assert ("text" if overlay.name == "dev" else "json") == settings_of(overlay).log.format
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)

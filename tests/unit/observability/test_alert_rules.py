@@ -57,6 +57,16 @@ def test_an_alert_says_whom_it_wakes_and_what_to_read(alert: str) -> None:
     assert f"`{alert}`" in page
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_a_rule_judges_each_installation_that_is_scraped_by_itself(rule: dict[str, Any]) -> None:
+    expression = rule["expr"]
+    aggregations = re.findall(r"\b(?:sum|min|max|avg|count)\b\s*(?:by \(([^)]*)\))?", expression)
+    matchings = re.findall(r"\bon \(([^)]*)\)", expression)
+
+    assert all("namespace" in labels.split(", ") for labels in [*aggregations, *matchings])
+    assert "vector(" not in expression, "expected nothing of no namespace"
+
+
 def test_memory_is_watched_of_every_container_that_there_is() -> None:
     named = {one["name"] for process in processes().values() for one in pod_of(process)["containers"]}
     (watched,) = re.findall(r'container=~"([^"]+)"', ALERTS["PodMemoryNearLimit"]["expr"])

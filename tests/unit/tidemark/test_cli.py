@@ -87,6 +87,24 @@ def test_every_topic_is_listed_with_its_partitions_retention_and_key(runner: Cli
     assert "newest of each key" in next(line for line in lines if "accounts-changelog" in line)
 
 
+@pytest.mark.parametrize("command", [["list"], ["acls"], ["list", "--strimzi", "t"], ["acls", "--strimzi", "t"]])
+def test_topics_and_rights_that_are_left_out_for_want_of_a_package_are_named_beside_the_output(
+    runner: CliRunner, tmp_path: Path, command: list[str]
+) -> None:
+    path = tmp_path / "tidemark.toml"
+    path.write_text('[deployments.game]\nkind = "nowhere-installed"\n')
+    without = runner.invoke(cli, ["topics", *command])
+
+    result = runner.invoke(cli, ["--config", str(path), "topics", *command])
+
+    assert 0 == result.exit_code
+    assert without.stdout == result.stdout
+    assert "left out" in result.stderr
+    assert "deployment game" in result.stderr
+    assert "nowhere-installed" in result.stderr
+    assert "" == without.stderr
+
+
 def test_what_needs_a_cluster_says_so_without_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,17 @@ def test_a_server_that_is_no_broker_is_none(monkeypatch: pytest.MonkeyPatch) -> 
             require_broker(Bootstrap(address))
 
 
+def test_a_listener_that_hangs_up_on_who_asks_in_clear_is_told_of_as_one_that_may_want_tls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kafka, "_RETRY_S", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=_hang_up, args=(server,), daemon=True).start()
+        with pytest.raises(NoBroker, match=f"{address} that answers in clear.*set kafka_client"):
+            require_broker(Bootstrap(address))
+
+
 @pytest.mark.parametrize("bootstrap", ["127.0.0.1:1,[::1]:1", "no.such.host.invalid", "::1", "x:99999", ""])
 def test_addresses_of_every_form_are_tried(monkeypatch: pytest.MonkeyPatch, bootstrap: str) -> None:
     monkeypatch.setattr(kafka, "_RETRY_S", 0.0)
@@ -113,6 +124,15 @@ def test_other_errors_stay_what_they_are(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, naming_the_broker(Bootstrap(NOWHERE)):
         raise error
     assert error is caught.value
+
+
+def _hang_up(server: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        connection.close()
 
 
 def _answer_as_http(server: socket.socket) -> None:
