@@ -118,6 +118,27 @@ async def test_one_that_never_answers_or_answers_without_end_is_left_in_time() -
     assert Outcome.UNREACHABLE is silent.outcome
 
 
+async def test_nothing_of_the_url_or_the_signature_is_said_of_an_attempt_that_fails() -> None:
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"this is no HTTP\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(hangs_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with poster(f"http://127.0.0.1:{port}/a-secret?key=a-secret") as one:
+            not_understood = await one.post(MESSAGE)
+    async with poster(f"http://127.0.0.1:{port}/a-secret") as one:
+        nobody_there = await one.post(MESSAGE)
+    for attempt in (not_understood, nobody_there):
+        assert Outcome.UNREACHABLE is attempt.outcome
+        assert "a-secret" not in attempt.said
+        assert "v1," not in attempt.said
+    assert "ClientResponseError" == not_understood.said
+    assert nobody_there.said.startswith("ClientConnectorError: Connect call failed")
+
+
 async def test_no_cookie_of_a_receiver_is_kept() -> None:
     heard: list[int] = []
 
