@@ -178,7 +178,8 @@ async def test_a_private_address_is_refused_before_anything_is_sent() -> None:
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
-        "2002:7f00:1::", "ff02::1",
+        "2002:7f00:1::", "ff02::1", "fec0::1", "::7f00:1", "64:ff9b:1::7f00:1", "3fff::1", "5f00::1", "192.0.0.8",
+        "192.88.99.1",
     ],
 )  # fmt: skip
 def test_addresses_of_no_public_network_are_known(address: str) -> None:
