@@ -209,7 +209,13 @@ async def test_a_name_of_which_any_address_is_private_is_refused() -> None:
     [
         ({"url": "http://desk.example/"}, "expected an https URL"),
         ({"url": "https://me:pass@desk.example/"}, "without a name or password"),
+        ({"url": "https://:pass@desk.example/"}, "without a name or password"),
         ({"url": "ftp://desk.example/"}, "expected a URL such as"),
+        ({"url": "https:///hooks"}, "expected a URL such as"),
+        ({"url": "https://desk.example/#hooks"}, "expected a URL such as"),
+        ({"url": "https://desk.example:99999/"}, "expected a URL such as"),
+        ({"url": "https://[desk/"}, "expected a URL such as"),
+        ({"url": f"https://{'a' * 64}.example/"}, "expected a URL such as"),
         ({"secret": "whsec_c2hvcnQ="}, "24 to 64 bytes"),
         ({"secret": "not-a-secret"}, "expected whsec_"),
         ({"secret": None}, "found neither"),
