@@ -61,7 +61,7 @@ def _of_kind(error: ErrorDetails, form: type[BaseModel]) -> InitErrorDetails:
     if said == "extra_forbidden":
         said = PydanticCustomError(_UNKNOWN, "{said}", {"said": _unknown(error, form)})
     elif said not in _KNOWN_TYPES:
-        said = PydanticCustomError(said, "{said}", {"said": error["msg"]})
+        said = PydanticCustomError(error["type"], "{said}", {"said": error["msg"]})
     # The whole configuration's form does not know which keys of a kind are secrets.
     found = SecretStr("") if is_secret(form, error["loc"]) else error["input"]
     details = InitErrorDetails(type=said, loc=error["loc"], input=found)
