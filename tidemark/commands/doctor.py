@@ -110,7 +110,7 @@ async def _checked(
         async with asyncio.timeout(within_s):
             return await make()
     except TimeoutError:
-        return [Finding(check, Verdict.UNKNOWN, f"not told within {within_s:.0f} s", to_do)]
+        return [Finding(check, Verdict.UNKNOWN, "nobody answered in time", to_do)]
     except (KafkaError, TidemarkError) as error:
         return [Finding(check, Verdict.UNKNOWN, f"not told: {error!r}", to_do)]
 
