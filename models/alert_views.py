@@ -47,7 +47,7 @@ def alerts_view(key: str, body: Mapping[str, Any]) -> View:
             **({"hedgers": {one: _instant("since", ms) for one, ms in hedgers_ms.items()}} if hedgers_ms else {}),
             "transitions": [_transition(transition) for transition in transitions],
         }
-    except (KeyError, TypeError, ValueError, StopIteration) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, StopIteration) as error:
         msg = f"expected the body of an alerts row, found {dict(body)!r:.200} ({error!r})"
         raise BadRow(msg) from error
 
@@ -90,4 +90,5 @@ def _transition(transition: Mapping[str, Any]) -> View:
 
 
 def _instant(name: str, unix_ms: int) -> View:
-    return {name: rfc3339(unix_ms), f"{name}_ns": ns_text(unix_ms)}
+    # What is no number is no instant, though a truth value can be written as one.
+    return {name: rfc3339(unix_ms), f"{name}_ns": ns_text(int(unix_ms))}

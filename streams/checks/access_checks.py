@@ -14,10 +14,13 @@ from streams.kafka.connection import client_arguments
 from streams.process.supervision import waited_out
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from streams.kafka.access import Grant
     from streams.settings import Settings
+
+    _Line = tuple[str, str, int, int]
+    _List = tuple[int, str, int, Iterable[_Line]]
 
 # Numbers of Kafka's protocol.
 _ANY, _LITERAL, _PREFIXED, _ALLOW, _ALL = 1, 3, 4, 3, 2
@@ -30,6 +33,8 @@ OPERATION_NUMBERS = {
     Operation.DESCRIBE_CONFIGS: 10,
 }
 _SHOWN = 5
+# Whoever is let in at all, also without a name.
+_EVERYBODY = "User:*"
 
 
 class Rule(NamedTuple):
@@ -63,19 +68,36 @@ async def check_access(settings: Settings) -> Finding:
         found = f"not told: {for_code(answer.error_code).__name__}"
         to_do = "run this as the user of the tools, see `tidemark topics acls`"
         return Finding("access", Verdict.UNKNOWN, found, to_do)
+    return judged_access(grants(settings), answer.resources)
+
+
+def judged_access(wanted: Mapping[str, Sequence[Grant]], lists: Iterable[_List]) -> Finding:
+    """Judge the lists of a cluster.
+
+    Args:
+        wanted: The table: what each process may do.
+        lists: Of each resource, as Kafka's protocol tells them: its kind, its name, how the name is meant, and of each
+            rule the principal, the host, the operation and whether it is allowed or denied.
+    """
     given: dict[str, set[Rule]] = {}
-    for kind, name, pattern, rules in answer.resources:
+    denied: dict[str, set[Rule]] = {}
+    for kind, name, pattern, rules in lists:
         for principal, _host, operation, permission in rules:
-            if permission == _ALLOW:
-                given.setdefault(principal, set()).add(Rule(kind, name, pattern, operation))
-    return _judged(list(_faults(grants(settings), given)))
+            of_all = given if permission == _ALLOW else denied
+            of_all.setdefault(principal, set()).add(Rule(kind, name, pattern, operation))
+    return _judged(list(_faults(wanted, given, denied)))
 
 
-def _faults(wanted: Mapping[str, Sequence[Grant]], given: Mapping[str, set[Rule]]) -> Iterator[str]:
+def _faults(
+    wanted: Mapping[str, Sequence[Grant]], given: Mapping[str, set[Rule]], denied: Mapping[str, set[Rule]]
+) -> Iterator[str]:
     ours = {grant.name for allowed in wanted.values() for grant in allowed}
+    for rule in sorted(rule for rule in given.get(_EVERYBODY, ()) if _covers(rule, ours)):
+        yield f"{_EVERYBODY}, who is everybody, has operation {rule.operation} on {rule.name}"
+    yield from _denials(wanted, denied, ours)
     for process, allowed in wanted.items():
         rules = {rule for grant in allowed for rule in _rules(grant)}
-        named = [name for name in (f"User:tidemark-{process}", f"User:CN=tidemark-{process}") if name in given]
+        named = [name for name in _principals(process) if name in given]
         if not named:
             yield f"tidemark-{process} has no rights"
         for principal in named:
@@ -86,6 +108,19 @@ def _faults(wanted: Mapping[str, Sequence[Grant]], given: Mapping[str, set[Rule]
             more = {rule for rule in given[principal] - rules if _covers(rule, ours)}
             for rule in sorted(more):
                 yield f"{principal} has operation {rule.operation} on {rule.name} and need not"
+
+
+def _denials(
+    wanted: Mapping[str, Sequence[Grant]], denied: Mapping[str, set[Rule]], ours: Collection[str]
+) -> Iterator[str]:
+    """What a user of ours is kept from by name: that goes before whatever it is given."""
+    for principal in (_EVERYBODY, *(name for process in wanted for name in _principals(process))):
+        for rule in sorted(rule for rule in denied.get(principal, ()) if _covers(rule, ours)):
+            yield f"{principal} is denied operation {rule.operation} on {rule.name}"
+
+
+def _principals(process: str) -> tuple[str, str]:
+    return f"User:tidemark-{process}", f"User:CN=tidemark-{process}"
 
 
 def _covers(rule: Rule, names: Collection[str]) -> bool:

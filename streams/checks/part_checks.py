@@ -11,7 +11,7 @@ from models.freshness import HISTORY_MS
 from models.heartbeats import HISTORY_KEY, HistoryBeat, PricesBeat, WorkerBeat, prices_key, worker_key
 from streams.kafka.admin import opened_admin
 from streams.kafka.committed import read_committed
-from streams.kafka.ends import true_ends
+from streams.kafka.ends import true_spans
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.settings.venues import missing_venues
 
@@ -141,10 +141,12 @@ async def check_lag(settings: Settings) -> Finding:
     if not committed:
         found = f"group {settings.app_id} has committed nothing yet"
         return Finding("lag", Verdict.WARNING, found, "start a worker, or wait for its first records")
-    ends = await true_ends(settings.bootstrap, [TopicPartition(*tp) for tp in committed])
-    lag: dict[str, int] = {}
-    for tp, one in committed.items():
-        lag[tp.topic] = lag.get(tp.topic, 0) + max(0, ends[TopicPartition(*tp)] - one.offset)
+    # Of a partition of which nothing is committed everything waits.
+    topics = sorted({tp.topic for tp in committed})
+    every = [TopicPartition(topic, partition) for topic in topics for partition in range(settings.topics.partitions)]
+    lag = dict.fromkeys(topics, 0)
+    for tp, span in (await true_spans(settings.bootstrap, every)).items():
+        lag[tp.topic] += max(0, span.stop - (committed[tp].offset if tp in committed else span.start))
     said = ", ".join(f"{topic} {records}" for topic, records in sorted(lag.items()))
     if max(lag.values()) <= _LAG_RECORDS:
         return fine("lag", f"records that wait: {said}")

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
+_REPLICAS_OF_WHICH_ONE_MAY_GO = 3
+_MORE_IN_SYNC = "set min.insync.replicas=2 on the brokers, or on these with kafka-configs"
+
+
 async def check_registry(settings: Settings) -> list[Finding]:
     """Compare partitions, replicas and settings of every topic with the registry.
 
@@ -39,6 +43,7 @@ async def check_registry(settings: Settings) -> list[Finding]:
         _there(wanted, known),
         *(_of_each("partitions", _partitions(known, there), Verdict.WRONG, "set topics.partitions back")),
         *(_of_each("replication", _replication(known, there), Verdict.WARNING, "see to the brokers, or reassign")),
+        *(_of_each("acknowledged", acknowledged_by_few(known, configs), Verdict.WARNING, _MORE_IN_SYNC)),
         *(_of_each("topic settings", _settings(known, configs), Verdict.WARNING, "alter them with kafka-configs")),
     ]
 
@@ -70,6 +75,21 @@ def _replication(known: Sequence[Topic], there: Mapping[str, list[dict[str, Any]
             yield f"{topic.name} has {fewest} replicas and not {topic.replication_factor}"
         if behind:
             yield f"{topic.name} has replicas that are behind in partitions {behind}"
+
+
+def acknowledged_by_few(known: Sequence[Topic], configs: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Topics of which a record counts as written though it stands on one broker alone, and is lost with that.
+
+    With two replicas it has to count so, or nothing could be written while one is away.
+
+    Args:
+        known: Topics that there are.
+        configs: Their settings on the cluster, defaults of the cluster among them.
+    """
+    for topic in known:
+        fewest = configs.get(topic.name, {}).get("min.insync.replicas", "")
+        if topic.replication_factor >= _REPLICAS_OF_WHICH_ONE_MAY_GO and fewest == "1":
+            yield f"{topic.name} has min.insync.replicas=1 with {topic.replication_factor} replicas"
 
 
 def _settings(known: Sequence[Topic], configs: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

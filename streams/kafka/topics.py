@@ -67,6 +67,7 @@ WEBHOOK_PROGRESS = "webhook-progress"
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
 _FOREVER_MS = -1
+_NO_BOUND = "-1"
 # Only the last 15 s are ever read. Brokers look for old segments every 5 minutes and keep the one that they write to,
 # so ten minutes become 25: watches of 10,000 accounts, repeated every 5 s in 50 bytes each, then take 150 MB.
 _INTEREST_MS = 10 * _MINUTE_MS
@@ -123,8 +124,8 @@ class Topic:
             return "for ever"
         days = retention_ms // _DAY_MS
         said = f"for {days} days" if days else f"for {retention_ms // _MINUTE_MS} minutes"
-        bytes_kept = self.config.get("retention.bytes")
-        return said if bytes_kept is None else f"{said}, or {int(bytes_kept) * self.partitions / 1e9:.3g} GB"
+        bytes_kept = self.config.get("retention.bytes", _NO_BOUND)
+        return said if bytes_kept == _NO_BOUND else f"{said}, or {int(bytes_kept) * self.partitions / 1e9:.3g} GB"
 
 
 def topic_name(settings: Settings, topic: str) -> str:
@@ -195,6 +196,9 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
 
     def make(name: str, key: str, config: dict[str, str]) -> Topic:
         limit = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+        if "delete" in config["cleanup.policy"].split(","):
+            # Else the cluster's own default holds, by which the oldest may be deleted of what is kept for ever.
+            config = {"retention.bytes": _NO_BOUND, **config}
         return Topic(name, key, settings.topics.partitions, settings.topics.replication_factor, config | limit)
 
     def unarchived(topic: Topic) -> Topic:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from contextlib import suppress
+
+from streams.process.log_secrets import HidingFormatter
 
 # EX_SOFTWARE of sysexits.h: the fault is ours or our surroundings', and to start the process again may mend it.
 EXIT_FAULT = 70
@@ -31,6 +34,10 @@ def print_last_line(error: BaseException) -> None:
 
 
 def _print(text: str) -> None:
+    for handler in logging.getLogger().handlers:
+        # What ends a process may be an error of a library, with all of an URL in it.
+        if isinstance(handler.formatter, HidingFormatter):
+            text = handler.formatter.hidden(text)
     # On a full disk a log cannot be written. The process has to end all the same, with its own exit code.
     with suppress(OSError, ValueError):
         sys.stderr.write(text)

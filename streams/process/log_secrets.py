@@ -36,10 +36,13 @@ class HidingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Make the line of a record."""
-        line = self._lines.format(record)
+        return self.hidden(self._lines.format(record))
+
+    def hidden(self, text: str) -> str:
+        """Hide the secrets in a text that is no line of the log, such as a traceback."""
         for secret in self._secrets:
-            line = line.replace(secret, _HIDDEN)
-        return line
+            text = text.replace(secret, _HIDDEN)
+        return text
 
 
 def secrets_of(settings: Settings) -> frozenset[str]:

@@ -35,13 +35,37 @@ def log_to_stderr(settings: Settings, process: str) -> None:
         process: What this process is, such as ``worker``; it is a field of each JSON line.
     """
     handler = logging.StreamHandler(sys.stderr)
-    lines = logging.Formatter(_TEXT) if settings.log.format == "text" else json_formatter(process)
+    lines = text_formatter() if settings.log.format == "text" else json_formatter(process)
     handler.setFormatter(HidingFormatter(lines, secrets_of(settings)))
     handler.addFilter(FewRepeats("aiokafka"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     # aiohttp warns of every client that asks for a subprotocol it does not know.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+
+
+class _Lines(logging.Formatter):
+    """Makes a line of each record, whatever others said that is told in it.
+
+    A client, a node or a venue could else write lines of its own into the log, or steer the terminal that shows it.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        return _escaped(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - the library's name, and its types
+        return "\n".join(map(_escaped, super().formatException(ei).split("\n")))
+
+
+def text_formatter() -> logging.Formatter:
+    """Make what turns a record into a line for a terminal, with a traceback below it where there is one."""
+    return _Lines(_TEXT)
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
 def json_formatter(process: str) -> logging.Formatter:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
-from streams.settings.known_keys import keys_beside, meant
+from streams.settings.known_keys import is_secret, keys_beside, meant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=BaseModel)
 
 _UNKNOWN = "unknown_key"
+# Others, such as that of a path, can be told of again only as errors of our own.
+_KNOWN_TYPES = frozenset(get_args(ErrorType))
 # What is found there may be a secret: an endpoint holds a node provider's key, a misspelt name may be followed by a
 # token's key, and what a package's dialect has in its section is not known here.
 _HIDDEN = {"rpc", "keys", "funding", "dialects", "sasl"}
+# A text where a section is expected is all that somebody meant to say in it, such as JSON that broke.
+_NO_SECTION = {"dict_type", "model_type", "model_attributes_type"}
 
 
 def read_by_kind(section: Mapping[object, object], form: type[S]) -> S:
@@ -55,9 +60,11 @@ def _of_kind(error: ErrorDetails, form: type[BaseModel]) -> InitErrorDetails:
     said: str | PydanticCustomError = error["type"]
     if said == "extra_forbidden":
         said = PydanticCustomError(_UNKNOWN, "{said}", {"said": _unknown(error, form)})
-    elif said == _UNKNOWN:
-        said = PydanticCustomError(_UNKNOWN, "{said}", error["ctx"])
-    details = InitErrorDetails(type=said, loc=error["loc"], input=error["input"])
+    elif said not in _KNOWN_TYPES:
+        said = PydanticCustomError(error["type"], "{said}", {"said": error["msg"]})
+    # The whole configuration's form does not know which keys of a kind are secrets.
+    found = SecretStr("") if is_secret(form, error["loc"]) else error["input"]
+    details = InitErrorDetails(type=said, loc=error["loc"], input=found)
     if isinstance(said, str) and "ctx" in error:
         details["ctx"] = error["ctx"]
     return details
@@ -81,5 +88,10 @@ def _said(error: ErrorDetails, root: type[BaseModel], where: tuple[str, ...]) ->
             return f"{key}: {error['msg'].removeprefix('Value error, ')}"
         case _:
             # A table that may hold a misplaced key is not shown either.
-            is_hidden = not _HIDDEN.isdisjoint(path) or isinstance(error["input"], dict)
+            is_hidden = (
+                not _HIDDEN.isdisjoint(path)
+                or isinstance(error["input"], dict | SecretStr)
+                or error["type"] in _NO_SECTION
+                or is_secret(root, error["loc"])
+            )
             return f"{key}: {error['msg']}" if is_hidden else f"{key}: {error['msg']}, found {error['input']!r}"

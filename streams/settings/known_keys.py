@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +38,33 @@ def keys_beside(root: type[BaseModel], where: Sequence[str | int]) -> list[str]:
             # The next part is a name or a number among several.
             next(parts, None)
     return list(section.model_fields)
+
+
+def is_secret(root: type[BaseModel], where: Sequence[str | int]) -> bool:
+    """Whether what stands somewhere is a secret, or is one of several that are.
+
+    Args:
+        root: The whole configuration, or the settings of a kind.
+        where: The path, as pydantic says it.
+    """
+    section: type[BaseModel] | None = root
+    parts = iter(where)
+    for part in parts:
+        field = None if section is None else section.model_fields.get(str(part))
+        if field is None:
+            return False
+        if _is_of_secrets(field.annotation):
+            return True
+        section = _section_in(field.annotation)
+        for _ in range(_depth_of(field.annotation)):
+            # The next part is a name or a number among several.
+            next(parts, None)
+    return False
+
+
+def _is_of_secrets(kind: object) -> bool:
+    is_one = isinstance(kind, type) and issubclass(kind, SecretStr | SecretBytes)
+    return is_one or any(map(_is_of_secrets, get_args(kind)))
 
 
 def _section_in(kind: object) -> type[BaseModel] | None:

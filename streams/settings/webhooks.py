@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, PositiveFloat, SecretStr, model_validator
+from yarl import URL
 
 from streams.settings.values import Name, Section
 
@@ -55,8 +56,16 @@ def _secret(secret: SecretStr) -> SecretStr:
 
 
 def _target(secret: SecretStr) -> SecretStr:
-    parts = urlsplit(secret.get_secret_value())
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.fragment:
+    try:
+        url = URL(secret.get_secret_value())
+        host = url.raw_host or ""
+        # A name that cannot be asked for would end whoever asks for it.
+        host.encode("idna")
+    except ValueError:
+        # What is said of it may hold a part of it.
+        url, host = URL(), ""
+    is_plain = url.raw_user is None and url.raw_password is None and not url.raw_fragment
+    if url.scheme not in {"http", "https"} or not host or not is_plain:
         msg = "expected a URL such as https://desk.example/hooks, without a name or password, found something else"
         raise ValueError(msg)
     return secret

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 
 # Networks of IPv6 in whose addresses one of IPv4 stands, in the last 32 bits (NAT64) or behind the prefix (6to4).
 _NAT64 = ip_network("64:ff9b::/96")
+# What is of no public network either, and not in the lists of every version of Python that we run on: translators of a
+# network's own (RFC 8215), site-local addresses, addresses with one of IPv4 in them that nobody translates any more,
+# and what is set aside for protocols, examples and segment routing.
+_NOT_PUBLIC = tuple(
+    map(
+        ip_network,
+        (
+            *("64:ff9b:1::/48", "fec0::/10", "::/96", "3fff::/20", "5f00::/16"),
+            *("192.0.0.0/24", "192.88.99.0/24"),
+        ),
+    )
+)
 
 
 class PrivateAddress(OSError):
@@ -25,7 +37,13 @@ class PrivateAddress(OSError):
 def is_public(text: str) -> bool:
     """Whether an address is one of the public internet, also where it has one of IPv4 in it."""
     address = ip_address(text.partition("%")[0])
-    return all(one.is_global and not one.is_multicast for one in (address, *_inner(address)))
+    return all(map(_is_of_the_internet, (address, *_inner(address))))
+
+
+def _is_of_the_internet(address: IPv4Address | IPv6Address) -> bool:
+    if not address.is_global or address.is_multicast:
+        return False
+    return not any(address.version == network.version and address in network for network in _NOT_PUBLIC)
 
 
 def expect_public(host: str) -> None:

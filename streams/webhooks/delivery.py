@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import Counter, Gauge
 
-from models.alerts import HEDGER_KINDS, KINDS, TRANSITIONS_OF_ONE_ALARM
-from models.codec import decode_row
+from models.alerts import HEDGER_KINDS, KINDS, TRANSITIONS_OF_ONE_ALARM, alerts_of_row
+from models.engine.tables import ALERTS
 from models.errors import BadRow
 from models.ids import split_key
 from models.webhook_messages import messages_of
+from streams.process.unreadable_rows import note_unreadable
 from streams.webhooks.due_keys import DueKeys, back_off_s
 from streams.webhooks.posting import Outcome
 
@@ -181,10 +182,11 @@ class Delivery:
             return None
         after = self._progress.of(key)
         try:
-            body = decode_row(value).body
+            # A row that cannot be read concerns its account alone, also where something else wrote it.
+            body = alerts_of_row(value)
             found = messages_of(key.decode(), body, epoch=self._epoch, after=after)
-        except BadRow:
-            _log.exception("row of alerts cannot be read account=%s", key.decode())
+        except BadRow as error:
+            note_unreadable(ALERTS, key, value, error)
             return None
         known = max(after, self._known.get(key, 0))
         if found and (missed := found[0].ordinal - known - 1) > 0 and self._may_lack(found, body, known):

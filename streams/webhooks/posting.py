@@ -121,9 +121,16 @@ class HttpPoster:
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, PrivateAddress):
                 return Attempt(Outcome.PRIVATE, str(error.os_error))
-            return Attempt(Outcome.UNREACHABLE, repr(error))
+            return Attempt(Outcome.UNREACHABLE, _unreached(error))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return Attempt(Outcome.UNREACHABLE, repr(error))
+            return Attempt(Outcome.UNREACHABLE, _unreached(error))
+
+
+def _unreached(error: BaseException) -> str:
+    """Name a cause. The text of an error may hold the URL, which is a secret of the receiver's, and the signature."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    why = cause.strerror if isinstance(cause, OSError) else None
+    return type(error).__name__ + (f": {why}" if why else "")
 
 
 def _read(status: int, retry_after: str | None) -> Attempt:

@@ -12,6 +12,7 @@ from collections import namedtuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
 from models.findings import Finding, Verdict, fine, worst
@@ -54,6 +55,25 @@ async def test_topics_as_declared_are_fine_and_a_cluster_without_an_authorizer_i
     assert Verdict.WARNING is access.verdict
     assert "no authorizer" in access.found
     assert "has committed nothing yet" in (await check_lag(own)).found
+
+
+async def test_what_waits_in_a_partition_of_which_nothing_was_ever_committed_counts(
+    settings: Callable[..., Settings],
+) -> None:
+    own = settings()
+    await create_all(own)
+    ticks = topic_name(own, PRICE_TICKS)
+    producer = await start_producer(own.bootstrap)
+    for partition in (0, 1, 1, 1):
+        await producer.send_and_wait(ticks, b"{}", key=b"k", partition=partition)
+    await producer.stop()
+    consumer = AIOKafkaConsumer(bootstrap_servers=own.kafka, group_id=own.app_id, enable_auto_commit=False)
+    await consumer.start()
+    consumer.assign([TopicPartition(ticks, 0)])
+    await consumer.commit({TopicPartition(ticks, 0): 1})
+    await consumer.stop()
+
+    assert f"records that wait: {ticks} 3" == (await check_lag(own)).found
 
 
 async def test_topics_that_are_missing_or_otherwise_are_named(settings: Callable[..., Settings]) -> None:

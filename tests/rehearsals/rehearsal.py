@@ -107,6 +107,8 @@ async def played(rehearsal: Rehearsal, stage: Stage) -> Outcome:
     for absence in stage.absences:
         claims = stage.watcher.false_claims(absence)
         assert not claims, (rehearsal.name, absence, claims[:5])
+        unheard = stage.watcher.unheard(absence)
+        assert not unheard, (rehearsal.name, absence, unheard)
     return Outcome(rehearsal.name, took_s, len(stage.watcher.claims) - before, tuple(stage.notes))
 
 

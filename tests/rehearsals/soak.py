@@ -38,6 +38,8 @@ _PROOF_WITHIN_S = 600
 _ROOM_S = 30
 # By how much a process may hold more in the last quarter of the steady hour than in the second: caches that fill.
 _MORE_SHARE, _MORE_MB, _MORE_DESCRIPTORS = 0.05, 10.0, 16
+# By how much more may wait for workers, and frames be older: what a crowded machine puts off for some seconds.
+_MORE_WAITING, _OLDER_S = 500, 10.0
 
 
 class Sample(NamedTuple):
@@ -78,7 +80,7 @@ async def main(directory: Path, *, steady_s: float, burst_s: float, prices_per_s
     _say(f"nothing is lost: {proof.records} records folded again, {proof.rows} rows and {proof.valuations} values same")
     _keep([*steady, *burst, *after], steady_s, burst_s)
     faults = [f"{name} was restarted {count} times" for name, count in restarts.items()]
-    return [*faults, *grown(steady)]
+    return [*faults, *grown(steady), *late(steady)]
 
 
 async def _looked(
@@ -122,17 +124,45 @@ def grown(steady: Sequence[Sample]) -> list[str]:
     Args:
         steady: The samples, in order. Those of the first quarter do not count: everything is read for the first time.
     """
-    quarter = len(steady) // 4
-    early, late = steady[quarter : 2 * quarter], steady[-quarter:] if quarter else []
+    quarters = _quarters(steady)
     faults = []
-    for name in sorted(set.intersection(*(set(one.held) for one in (*early, *late)))) if early else []:
-        was, is_now = (median(one.held[name].memory_mb for one in part) for part in (early, late))
+    for name in sorted({name for part in quarters for one in part for name in one.held}):
+        # One that had just ended at a look is not known there, and everywhere else it is.
+        known = [[one.held[name] for one in part if name in one.held] for part in quarters]
+        if any(2 * len(held) < len(part) for held, part in zip(known, quarters, strict=True)):
+            faults.append(f"{name} was not there for half of a quarter of the time")
+            continue
+        was, is_now = (median(held.memory_mb for held in part) for part in known)
         if is_now > was * (1 + _MORE_SHARE) + _MORE_MB:
             faults.append(f"{name} held {was:.0f} MB, and later {is_now:.0f} MB")
-        few, many = (median(one.held[name].descriptors for one in part) for part in (early, late))
+        few, many = (median(held.descriptors for held in part) for part in known)
         if many > few + _MORE_DESCRIPTORS:
             faults.append(f"{name} held {few:.0f} descriptors, and later {many:.0f}")
     return faults
+
+
+def late(steady: Sequence[Sample]) -> list[str]:
+    """What was put off for longer in the last quarter of a steady time than in the second.
+
+    Args:
+        steady: The samples, in order.
+    """
+    faults = []
+    quarters = _quarters(steady)
+    if quarters:
+        few, many = (median(one.waiting for one in part) for part in quarters)
+        if many > few + _MORE_WAITING:
+            faults.append(f"{few:.0f} records waited for workers, and later {many:.0f}")
+        young, old = (median(one.age_s for one in part) for part in quarters)
+        if old > young + _OLDER_S:
+            faults.append(f"frames were {young:.0f} s old, and later {old:.0f} s")
+    return faults
+
+
+def _quarters(steady: Sequence[Sample]) -> tuple[Sequence[Sample], ...]:
+    """The second and the last quarter, none where the time was too short for them."""
+    quarter = len(steady) // 4
+    return (steady[quarter : 2 * quarter], steady[-quarter:]) if quarter else ()
 
 
 def _keep(samples: Sequence[Sample], steady_s: float, burst_s: float) -> None:

@@ -23,6 +23,8 @@ _POLL_S = 0.5
 # A heartbeat comes every second, a look is made twice a second, and /v1/ws says it up to five seconds later
 # (docs/freshness.md). What is beyond that is the room that a crowded machine gets.
 _SAID_WITHIN_S = 6.5
+# Heartbeats of /v1/ws come every five seconds, a look takes five at most: with room for a crowded machine.
+_SPEAKS_WITHIN_S = 15.0
 
 
 class Claim(NamedTuple):
@@ -86,9 +88,24 @@ class Watcher:
 
     def false_claims(self, absence: Absence) -> list[Claim]:
         """Claims of freshness that were made while a part was gone for longer than may stay unnoticed."""
-        from_s = absence.from_s + absence.bound_s + _SAID_WITHIN_S + self.room_s
+        from_s = self._admitted_from_s(absence)
         meanwhile = [claim for claim in self.claims if from_s <= claim.asked_s < absence.to_s]
         return [claim for claim in meanwhile if not _is_honest(claim, absence)]
+
+    def unheard(self, absence: Absence) -> set[str]:
+        """Surfaces that said nothing while a part was gone for longer than may stay unnoticed: they admitted nothing.
+
+        An absence that was over too soon for each of them to speak once more is not judged. Legacy clients are told of
+        nothing where nothing changes.
+        """
+        from_s = self._admitted_from_s(absence)
+        if absence.to_s - from_s < _SPEAKS_WITHIN_S:
+            return set()
+        said = {claim.surface for claim in self.claims if from_s <= claim.asked_s < absence.to_s}
+        return {"readyz", "status", "native"} - said
+
+    def _admitted_from_s(self, absence: Absence) -> float:
+        return absence.from_s + absence.bound_s + _SAID_WITHIN_S + self.room_s
 
     async def _accounts(self, session: aiohttp.ClientSession) -> list[str]:
         found: list[str] = []

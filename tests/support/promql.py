@@ -12,7 +12,10 @@ WORDS = {"and", "or", "unless", "on", "by", "without", "bool", "group_left", "gr
 # histograms have.
 ADDED_LABELS = {"instance", "component", "job", "le"}
 # Of Prometheus itself and of the client library; of the kubelet and kube-state-metrics.
-FOREIGN = {"up", "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"}
+FOREIGN = {
+    *("up", "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"),
+    "process_start_time_seconds",
+}
 KUBERNETES = {
     "container_memory_working_set_bytes",
     "kube_cronjob_created",

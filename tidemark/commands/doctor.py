@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 _EXIT_BY_VERDICT = {"fine": 0, "warning": 3, "unknown": 4, "wrong": 5}
+# One that has no answer by then is not going to have one: a broker that answers some questions and not others, or a
+# partition without a leader, of which nothing can be read.
+_WITHIN_S = 120.0
 _COLOURS = {"fine": "green", "warning": "yellow", "unknown": "yellow", "wrong": "red"}
 
 
@@ -94,16 +97,21 @@ async def _inside(settings: Settings) -> list[Finding]:
     ]
 
 
-async def _checked(check: str, make: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+async def _checked(
+    check: str, make: Callable[[], Awaitable[list[Finding]]], within_s: float = _WITHIN_S
+) -> list[Finding]:
     from aiokafka.errors import KafkaError
 
     from models.errors import TidemarkError
     from models.findings import Finding, Verdict
 
+    to_do = "see `tidemark topics acls` for the rights that this needs, and the broker's log"
     try:
-        return await make()
-    except (KafkaError, TidemarkError, TimeoutError) as error:
-        to_do = "see `tidemark topics acls` for the rights that this needs, and the broker's log"
+        async with asyncio.timeout(within_s):
+            return await make()
+    except TimeoutError:
+        return [Finding(check, Verdict.UNKNOWN, "nobody answered in time", to_do)]
+    except (KafkaError, TidemarkError) as error:
         return [Finding(check, Verdict.UNKNOWN, f"not told: {error!r}", to_do)]
 
 

@@ -10,7 +10,7 @@ from tests.rehearsals.figures import BEGIN, END, Row, write_rows
 from tests.rehearsals.machine import Held
 from tests.rehearsals.plot import Line, write_plot
 from tests.rehearsals.proof import Proof
-from tests.rehearsals.soak import Sample, grown
+from tests.rehearsals.soak import Sample, grown, late
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +52,34 @@ def test_memory_and_descriptors_that_keep_growing_are_told_of() -> None:
     )
 
 
+def test_what_leaks_is_told_of_though_it_was_not_seen_at_one_look() -> None:
+    looks = samples(lambda at: 100 + 2 * at, lambda _: 50)
+    looks[35] = looks[35]._replace(held={})
+
+    assert ["worker-0 held 129 MB, and later 168 MB"] == grown(looks)
+
+
+def test_what_is_gone_at_the_end_is_told_of() -> None:
+    looks = samples(lambda _: 100, lambda _: 50)
+
+    assert ["worker-0 was not there for half of a quarter of the time"] == grown(
+        [one if at < 30 else one._replace(held={}) for at, one in enumerate(looks)]
+    )
+
+
+def test_records_that_wait_and_frames_that_grow_old_without_end_are_told_of() -> None:
+    looks = samples(lambda _: 100, lambda _: 50)
+
+    assert [] == late(looks)
+    assert ["1450 records waited for workers, and later 3450"] == late(
+        [one._replace(waiting=100 * at) for at, one in enumerate(looks)]
+    )
+    assert ["frames were 14 s old, and later 34 s"] == late([one._replace(age_s=at) for at, one in enumerate(looks)])
+
+
 def test_of_a_soak_that_was_too_short_nothing_is_said() -> None:
     assert [] == grown([])
+    assert [] == late([])
 
 
 def test_a_plot_has_a_line_of_each_figure_without_what_was_not_known(tmp_path: Path) -> None:

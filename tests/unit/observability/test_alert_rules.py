@@ -140,3 +140,20 @@ def test_an_alert_on_an_event_sees_the_first_one_of_a_process(alert: str) -> Non
 
     for counter, window in re.findall(r"increase\((tidemark_[^\[]+)\[(\w+)\]\)", expression):
         assert f"(last_over_time({counter}[{window}]) unless {counter} offset {window})" in expression
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_on_an_event_sees_those_of_a_process_that_was_started_again(alert: str) -> None:
+    expression = ALERTS[alert]["expr"]
+
+    for counter, window in re.findall(r"increase\((tidemark_[^\[]+)\[(\w+)\]\)", expression):
+        within_s = {"15m": 900, "1h": 3_600}[window]
+        is_young = f"time() - process_start_time_seconds < {within_s}"
+        assert f"({counter} and on (namespace, instance) {is_young})" in expression
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_what_is_put_together_is_of_one_namespace(rule: dict[str, Any]) -> None:
+    put_together = re.findall(r"\b(?:sum|avg|min|max|count)\b *(?!_)(by \([^)]*\))?", rule["expr"])
+
+    assert all(labels.startswith("by (namespace") for labels in put_together)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
 from models.engine.tables import TABLES
 from models.interest import INTEREST_TTL_MS
 from models.leases import LEASE_TTL_MAX_MS
 from models.symmio.venue import SYMMIO
-from streams.kafka.topics import changelog_name, registry, routed_name, topic_name
+from streams.kafka.topics import Topic, changelog_name, registry, routed_name, topic_name
 from streams.settings import Settings, TopicSettings
 
 SETTINGS = Settings(epoch=3, topics=TopicSettings(prefix="blue-", partitions=6, replication_factor=2))
@@ -48,6 +50,13 @@ def test_what_a_node_said_is_kept_for_ever() -> None:
     topic = TOPICS["blue-chain-blocks"]
     assert ("delete", "-1") == (topic.config["cleanup.policy"], topic.config["retention.ms"])
     assert "for ever" == topic.kept
+
+
+@pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
+def test_no_default_of_a_cluster_deletes_by_size_what_is_kept_by_time(topic: Topic) -> None:
+    if "delete" in topic.config["cleanup.policy"]:
+        is_bounded = topic.name.startswith("blue-served-")
+        assert is_bounded != ("-1" == topic.config["retention.bytes"])
 
 
 def test_what_was_shown_is_kept_for_a_month_and_takes_no_more_than_is_set() -> None:

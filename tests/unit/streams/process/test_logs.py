@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams.process.logs import json_formatter, log_to_stderr
+from streams.process.logs import json_formatter, log_to_stderr, text_formatter
 from streams.settings import BadSettings, Settings, load_settings
 
 
@@ -54,6 +54,31 @@ def test_what_a_message_names_is_a_field_and_never_takes_the_place_of_ours(
 
 def test_a_line_break_in_what_others_sent_makes_no_second_line() -> None:
     assert "bad\nlevel=ERROR all is lost" == line("refused cause=%s", "bad\nlevel=ERROR all is lost")["cause"]
+
+
+def test_what_others_sent_writes_no_line_for_a_terminal_and_does_not_steer_it() -> None:
+    said = "bad\n2026-11-30 CRITICAL streams.funder all is lost \x1b[2J\u202e é"
+    record = logging.LogRecord("streams.x", logging.WARNING, __file__, 1, "refused cause=%s", (said,), None)
+
+    text = text_formatter().format(record)
+
+    assert text.isprintable()
+    assert text.endswith(
+        r"WARNING streams.x refused cause=bad\n2026-11-30 CRITICAL streams.funder all is lost \x1b[2J\u202e é"
+    )
+
+
+def test_a_traceback_for_a_terminal_has_its_lines_and_does_not_steer_it() -> None:
+    try:
+        raise ValueError("\x1b[2J")  # noqa: EM101, TRY301 - what a library may say
+    except ValueError as error:
+        told = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("streams.x", logging.WARNING, __file__, 1, "fault", (), told)
+
+    lines = text_formatter().format(record).splitlines()
+
+    assert "Traceback (most recent call last):" == lines[1]
+    assert r"ValueError: \x1b[2J" == lines[-1]
 
 
 def test_a_traceback_is_in_the_same_line() -> None:

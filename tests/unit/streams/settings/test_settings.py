@@ -227,6 +227,38 @@ def test_an_error_does_not_tell_a_token_key(config: Path, text: str) -> None:
     assert "a-secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[deployments.f]\nkind = "flash"\nbase_rpc = "a-secret"', "deployments.f.base_rpc: "),
+        ('[deployments.f]\nkind = "flash"\nrollup_grpc = "a-secret"', "deployments.f.rollup_grpc: "),
+        ('[deployments.a]\ningest_key = ["a-secret"]', "deployments.a.ingest_key: "),
+        ('[sources.p]\nkind = "pyth-lazer"\ntoken = ["a-secret"]', "sources.p.token: "),
+        ('[webhooks.w]\nurl = ["a-secret"]', "webhooks.w.url: "),
+        ('[webhooks.w]\nsecret = ["a-secret"]', "webhooks.w.secret: "),
+        ('[webhooks]\nw = "a-secret"', "webhooks.w: "),
+        ('[deployments]\na = """{"rpc": "a-secret" """', "deployments.a: "),
+        ('[deployments]\n[sources]\np = "a-secret"', "sources.p: "),
+    ],
+)
+def test_what_stands_wrongly_where_a_secret_or_a_section_is_expected_is_not_shown(
+    text: str, named: str, config: Path
+) -> None:
+    config.write_text(text)
+    with pytest.raises(BadSettings) as caught:
+        load_settings()
+    assert named in str(caught.value)
+    assert "a-secret" not in str(caught.value)
+
+
+def test_what_else_stands_wrongly_is_shown(config: Path) -> None:
+    config.write_text("[deployments.f]\nkind = 'flash'\ntable = 7\n[topics]\npartitions = 'many'")
+    with pytest.raises(BadSettings) as caught:
+        load_settings()
+    assert "found 7" in str(caught.value)
+    assert "found 'many'" in str(caught.value)
+
+
 def test_a_token_key_may_come_from_the_environment_and_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_AUTH__MODE", "tokens")
     monkeypatch.setenv("TIDEMARK_AUTH__KEYS__MAIN__ALGORITHM", "HS256")

@@ -48,6 +48,31 @@ def test_what_nobody_wants_is_not_missed(alarm: int, missed: int) -> None:
     assert missed == missed_of(f"missed-{alarm}", ("liquidatable", "recovered"), body)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"id": 7}, {"id": "x"}, {"as_of_ms": "x"}, {"as_of_ms": 0, "made_from": 7}, {"upnl": []}]
+)
+def test_a_row_that_something_else_wrote_concerns_its_account_alone(wrong: dict[str, Any]) -> None:
+    body = with_transitions(KEY, None, LIQUIDATABLE, valuation(1), {})
+    other = with_transitions(ACCOUNTS[1], None, LIQUIDATABLE, valuation(1), {})
+    foreign = {**body, "transitions": [{**body["transitions"][0], **wrong}]}
+    chance = random.Random(1)
+    delivery = Delivery(
+        "foreign",
+        SETTINGS,
+        rows={KEY: encode_row(1, 1, foreign), ACCOUNTS[1]: encode_row(1, 1, other)},
+        epoch=1,
+        progress=Progress(chance),
+        poster=Receiver(chance),
+        clock=WallClock(lambda: 0),
+        chance=chance,
+    )
+    before = REGISTRY.get_sample_value("tidemark_unreadable_rows_total", {"table": "alerts"}) or 0
+
+    assert delivery._next(KEY) is None
+    assert delivery._next(ACCOUNTS[1]) is not None
+    assert before + 1 == REGISTRY.get_sample_value("tidemark_unreadable_rows_total", {"table": "alerts"})
+
+
 def missed_of(name: str, kinds: tuple[str, ...], body: dict[str, Any]) -> float:
     """How many transitions of a row a receiver that wants these kinds counts as missed."""
     chance = random.Random(1)

@@ -118,6 +118,27 @@ async def test_one_that_never_answers_or_answers_without_end_is_left_in_time() -
     assert Outcome.UNREACHABLE is silent.outcome
 
 
+async def test_nothing_of_the_url_or_the_signature_is_said_of_an_attempt_that_fails() -> None:
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"this is no HTTP\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(hangs_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with poster(f"http://127.0.0.1:{port}/a-secret?key=a-secret") as one:
+            not_understood = await one.post(MESSAGE)
+    async with poster(f"http://127.0.0.1:{port}/a-secret") as one:
+        nobody_there = await one.post(MESSAGE)
+    for attempt in (not_understood, nobody_there):
+        assert Outcome.UNREACHABLE is attempt.outcome
+        assert "a-secret" not in attempt.said
+        assert "v1," not in attempt.said
+    assert "ClientResponseError" == not_understood.said
+    assert nobody_there.said.startswith("ClientConnectorError: Connect call failed")
+
+
 async def test_no_cookie_of_a_receiver_is_kept() -> None:
     heard: list[int] = []
 
@@ -157,7 +178,8 @@ async def test_a_private_address_is_refused_before_anything_is_sent() -> None:
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
-        "2002:7f00:1::", "ff02::1",
+        "2002:7f00:1::", "ff02::1", "fec0::1", "::7f00:1", "64:ff9b:1::7f00:1", "3fff::1", "5f00::1", "192.0.0.8",
+        "192.88.99.1",
     ],
 )  # fmt: skip
 def test_addresses_of_no_public_network_are_known(address: str) -> None:
@@ -187,7 +209,13 @@ async def test_a_name_of_which_any_address_is_private_is_refused() -> None:
     [
         ({"url": "http://desk.example/"}, "expected an https URL"),
         ({"url": "https://me:pass@desk.example/"}, "without a name or password"),
+        ({"url": "https://:pass@desk.example/"}, "without a name or password"),
         ({"url": "ftp://desk.example/"}, "expected a URL such as"),
+        ({"url": "https:///hooks"}, "expected a URL such as"),
+        ({"url": "https://desk.example/#hooks"}, "expected a URL such as"),
+        ({"url": "https://desk.example:99999/"}, "expected a URL such as"),
+        ({"url": "https://[desk/"}, "expected a URL such as"),
+        ({"url": f"https://{'a' * 64}.example/"}, "expected a URL such as"),
         ({"secret": "whsec_c2hvcnQ="}, "24 to 64 bytes"),
         ({"secret": "not-a-secret"}, "expected whsec_"),
         ({"secret": None}, "found neither"),
