@@ -156,6 +156,7 @@ lock: ## Pin every dependency anew, with hashes
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip --disable-pip-version-check --no-input install --quiet uv
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group build $(LOCK) --output-file requirements/runtime.txt
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --group build --extra analysis $(LOCK) --output-file requirements/analysis.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group dev $(LOCK) --output-file requirements/dev.txt
 	$(VENV)-lock/bin/uv pip compile requirements/sbom.in $(LOCK) --output-file requirements/sbom.txt
 	$(VENV)-lock/bin/uv pip compile k8s/verify/requirements.in $(LOCK) --output-file k8s/verify/requirements.txt

@@ -12,4 +12,5 @@ PORTS: dict[str, set[int]] = {
     "funder": {IngestSettings().admin_port},
     "webhooks": {IngestSettings().admin_port},
     "tools": set(),
+    "analysis": set(),
 }

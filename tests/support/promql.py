@@ -19,6 +19,7 @@ FOREIGN = {
 KUBERNETES = {
     "container_memory_working_set_bytes",
     "kube_cronjob_created",
+    "kube_cronjob_spec_suspend",
     "kube_cronjob_status_last_successful_time",
     "kube_deployment_spec_replicas",
     "kube_deployment_status_replicas_available",

@@ -55,9 +55,10 @@ def test_no_process_is_root_and_none_has_a_builder_in_its_image() -> None:
 
 
 def test_what_is_installed_is_locked_with_hashes() -> None:
-    installs = re.findall(r"pip --python \S+ install(.*)", "\n".join(stages()["build"]))
+    lines = [*stages()["build"], *stages()["build-analysis"]]
+    installs = re.findall(r"pip (?:--cache-dir \S+ )?--python \S+ install(.*)", "\n".join(lines))
 
-    assert 3 == len(installs)
+    assert 4 == len(installs)
     # What has no hash is our own source, which may fetch nothing.
     assert all("--require-hashes" in one or "--no-deps --no-index" in one for one in installs)
 
@@ -68,6 +69,17 @@ def test_an_image_says_what_it_is_made_of_by_the_lock_that_it_was_made_by() -> N
     assert "--require-hashes --only-binary :all: -r requirements/sbom.txt" in written
     assert written.endswith("requirements/runtime.txt")
     assert "COPY --from=sbom /tidemark.cdx.json /opt/tidemark/share/tidemark.cdx.json" in stages()["base"]
+    assert "--output-file /tidemark-analysis.cdx.json requirements/analysis.txt" in written
+    assert "COPY --from=sbom /tidemark-analysis.cdx.json /opt/tidemark/share/tidemark.cdx.json" in stages()["analysis"]
+
+
+def test_an_image_for_analysis_has_what_the_others_have_and_no_other_version_of_it() -> None:
+    def pinned(name: str) -> set[str]:
+        text = (ROOT / "requirements" / name).read_text()
+        return set(re.findall(r"(?m)^([a-z][\w.\[\]-]*==[^ \\;]+)", text))
+
+    assert pinned("runtime.txt") <= pinned("analysis.txt")
+    assert {"duckdb", "fsspec", "pyarrow"} <= {one.partition("==")[0] for one in pinned("analysis.txt")}
 
 
 def test_variables_of_the_image_are_settings() -> None:

@@ -65,7 +65,7 @@ def test_a_pod_runs_a_target_of_ours_by_a_command_that_there_is(process: dict[st
 
     assert target in PORTS
     assert "command" not in container
-    before = [] if target == "tools" else [target]
+    before = [] if target in {"tools", "analysis"} else [target]
     assert unknown_in([*before, *container.get("args", [])]) is None
 
 
@@ -164,6 +164,26 @@ def test_checkpoints_are_made_of_a_deployment_that_there_is_where_replicas_look_
     overlays = [one for one in OVERLAYS if "../../components/checkpoints" in kustomization_of(one)["components"]]
     assert overlays
     assert all(name in settings_of(overlay).deployments for overlay in overlays)
+
+
+def test_an_archive_is_written_to_the_volume_that_keeps_it() -> None:
+    process = processes()["archive"]
+    mounts = {one["mountPath"]: one["name"] for one in container_of(process)["volumeMounts"]}
+    volumes = {one["name"]: one for one in pod_of(process)["volumes"]}
+    (claim,) = documents()[K8S / "components" / "archive" / "archive-claim.yaml"]
+    command, _, directory = container_of(process)["args"]
+
+    assert "archive" == command
+    assert claim["metadata"]["name"] == volumes[mounts[directory]]["persistentVolumeClaim"]["claimName"]
+    # One process at a time may write an archive.
+    assert "Forbid" == process["spec"]["concurrencyPolicy"]
+
+
+def test_the_past_is_served_only_where_somebody_says_of_which_time() -> None:
+    process = processes()["replay"]
+
+    assert process["spec"]["suspend"] is True
+    assert container_of(process)["stdin"] is True
 
 
 def test_an_api_has_time_for_everything_that_its_end_takes() -> None:
