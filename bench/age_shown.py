@@ -26,16 +26,15 @@ import numpy as np
 import orjson
 import uvloop
 
-from bench.load.processes import Taken
-from bench.load.replica import CROWD_LIMITS
+from bench.load.processes import WAITING_SHARE_MAX, Taken
+from bench.load.replica import stack_settings
 from bench.load.requests import requests_sent
-from bench.load.rows import DEPLOYMENT, bench_deployment, lay_out
+from bench.load.rows import lay_out
 from bench.load.tick_sender import SYMBOLS, Round
 from streams.kafka.topics import PRICE_TICKS, create_topics, registry, topic_name
-from streams.settings import ApiSettings, TopicSettings
-from tests.support.broker import new_broker, settings_of_a_test
+from tests.support.broker import new_broker
 from tests.support.eventually import eventually
-from tests.support.pipeline import free_port, worker
+from tests.support.pipeline import worker
 from tests.support.server import answers, api_process
 from tidemark.child_processes import tied_to_us
 
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from tidemark.broker import Broker
 
 PARTITIONS = 8
-WAITING_SHARE_MAX = 0.2
 # A broker's JVM compiles for some 10 s what it does all the time.
 _WARM_UP_S = 15
 _SETTLES_S = 3
@@ -69,13 +67,7 @@ async def _stack(
     broker: Broker, bootstrap: str, directory: Path, *, sockets: int, positions: int
 ) -> AsyncIterator[Stack]:
     product, others = sorted(os.sched_getaffinity(0))[:2]
-    settings = settings_of_a_test(
-        bootstrap,
-        directory,
-        deployments={DEPLOYMENT: bench_deployment()},
-        topics=TopicSettings(partitions=PARTITIONS),
-        api=ApiSettings(port=free_port(), admin_port=free_port(), limits=CROWD_LIMITS),
-    )
+    settings = stack_settings(bootstrap, directory, PARTITIONS)
     await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, sockets, positions, SYMBOLS)
     async with AsyncExitStack() as running:

@@ -21,14 +21,13 @@ import click
 
 from bench.growth import resident_mib, send_ticks
 from bench.load.processes import processor_s
-from bench.load.replica import CROWD_LIMITS
-from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
+from bench.load.replica import stack_settings
+from bench.load.rows import address, lay_out
 from models.engine.tables import VALUATIONS
 from streams.kafka.topics import changelog_name, create_topics, registry
-from streams.settings import ApiSettings, TopicSettings
-from tests.support.broker import running_kafka, settings_of_a_test
+from tests.support.broker import running_kafka
 from tests.support.eventually import eventually
-from tests.support.pipeline import end_offset, free_port, worker
+from tests.support.pipeline import end_offset, worker
 from tests.support.server import api_process
 
 if TYPE_CHECKING:
@@ -77,13 +76,7 @@ class Crowd:
 
 async def measure(bootstrap: str, directory: Path, sockets: Sequence[int], rate: int, seconds: int) -> None:
     """Every number of sockets, in order."""
-    settings = settings_of_a_test(
-        bootstrap,
-        directory,
-        deployments={DEPLOYMENT: bench_deployment()},
-        topics=TopicSettings(partitions=PARTITIONS),
-        api=ApiSettings(port=free_port(), admin_port=free_port(), limits=CROWD_LIMITS),
-    )
+    settings = stack_settings(bootstrap, directory, PARTITIONS)
     await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, ACCOUNTS, POSITIONS, SYMBOLS)
     url = f"http://127.0.0.1:{settings.api.port}"

@@ -26,9 +26,9 @@ import uvloop
 
 from bench.load.crowd import Crowd, subscribe
 from bench.load.processes import processor_s
-from bench.load.replica import CROWD_LIMITS
+from bench.load.replica import stack_settings
 from bench.load.requests import requests_sent
-from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
+from bench.load.rows import DEPLOYMENT, address, lay_out
 from bench.tick_to_row import (
     LAST_ROWS_S,
     PARTITIONS,
@@ -46,10 +46,9 @@ from streams.kafka.feed import Feed
 from streams.kafka.topics import create_topics, registry
 from streams.process.clock import SystemClock
 from streams.process.garbage import collect_rarely
-from streams.settings import ApiSettings, TopicSettings
-from tests.support.broker import new_broker, settings_of_a_test
+from tests.support.broker import new_broker
 from tests.support.eventually import eventually
-from tests.support.pipeline import free_port, worker
+from tests.support.pipeline import worker
 from tests.support.server import answers, api_process
 
 if TYPE_CHECKING:
@@ -84,13 +83,7 @@ async def measure(
 ) -> dict[str, Any]:
     """One size."""
     bootstrap = await asyncio.to_thread(broker.start)
-    settings = settings_of_a_test(
-        bootstrap,
-        directory,
-        deployments={DEPLOYMENT: bench_deployment()},
-        topics=TopicSettings(partitions=PARTITIONS),
-        api=ApiSettings(port=free_port(), admin_port=free_port(), limits=CROWD_LIMITS),
-    )
+    settings = stack_settings(bootstrap, directory, PARTITIONS)
     await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, sockets, positions, SYMBOLS)
     delays = Delays()

@@ -25,11 +25,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from api.delivery.interest_writer import InterestSender, kafka_outlet
 from bench.load.processes import processor_s
-from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out, tick
+from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out, number_of, numbered_tick
 from models.codec import decode_row
 from models.engine.tables import VALUATIONS
 from models.ids import account_key
-from models.money import E18
+from models.money import parse_e18
 from models.valuations import VALUED
 from streams.kafka.feed import Feed
 from streams.kafka.topics import PRICE_TICKS, create_topics, registry, topic_name
@@ -52,8 +52,6 @@ PARTITIONS = 8
 # A broker's JVM compiles for some 10 s what it does all the time; until then a tick takes half as long again.
 WARM_UP_S = 15
 LAST_ROWS_S = 1.0
-# A tick moves its market by so much; the number of the tick is read back out of a price.
-_STEP_E18 = 10**12
 
 
 class Delays:
@@ -81,7 +79,7 @@ class Delays:
         now_s = time.perf_counter()
         self.rows += 1
         for position in positions:
-            number = (int(position["mark"] or 0) - 100 * E18) // _STEP_E18 - 1
+            number = number_of(int(position["mark"] or 0))
             market = key, position["symbol"]
             if number >= 0 and self._shown.get(market) != number:
                 self._shown[market] = number
@@ -89,7 +87,7 @@ class Delays:
 
     def passed(self, value: bytes) -> None:
         """A plain consumer has a tick."""
-        number = round((float(orjson.loads(value)["mark"]) - 100) * 10**6) - 1
+        number = number_of(parse_e18(orjson.loads(value)["mark"]))
         if number >= 0:
             self.broker_ms.append((time.perf_counter() - self._due_s[number]) * 1000)
 
@@ -168,7 +166,7 @@ async def send(settings: Settings, delays: Delays, rate: int, seconds: int) -> N
         due_s = started_s + at / rate
         await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
         number = delays.due(due_s)
-        key, value = tick(number % SYMBOLS + 1, 100 * E18 + (number + 1) * _STEP_E18, SystemClock().now_ms())
+        key, value = numbered_tick(number, SYMBOLS, SystemClock().now_ms())
         await sender.send(topic, value, key=key)
     await sender.stop()
 

@@ -32,14 +32,21 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from api.delivery.interest_writer import InterestSender, kafka_outlet
-from bench.load.processes import Taken
-from bench.load.rows import DEPLOYMENT, account_row, address, bench_deployment, lay_out, tick
+from bench.load.processes import WAITING_SHARE_MAX, Taken
+from bench.load.rows import (
+    DEPLOYMENT,
+    account_row,
+    address,
+    bench_deployment,
+    lay_out,
+    number_of,
+    numbered_tick,
+)
 from bench.load.shown import ShownRows
 from bench.peers.launch import ROOT, PeerFailed, java_command, markdown
 from models.codec import encode_body
 from models.engine.tables import ACCOUNTS, VALUATIONS
 from models.ids import account_key
-from models.money import E18
 from models.prices import decode_tick, mark_of, used_mark
 from models.provenance import MADE_FROM
 from models.symmio.valuation import value_account
@@ -61,9 +68,7 @@ if TYPE_CHECKING:
 
 SYMBOLS = 500
 PARTITIONS = 4
-WAITING_SHARE_MAX = 0.2
 _CHECKED = 1_000
-_STEP_E18 = 10**12
 _UNITS = 2_000
 _WAIT_S = 120
 _TIDEMARK, _LOOP = "tidemark", "aiokafka loop"
@@ -129,7 +134,7 @@ class Ticks:
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             number = len(self._due_s)
             self._due_s.append(due_s)
-            key, value = tick(number % SYMBOLS + 1, 100 * E18 + (number + 1) * _STEP_E18, clock.now_ms())
+            key, value = numbered_tick(number, SYMBOLS, clock.now_ms())
             await producer.send(topic, value, key=key)
         await producer.stop()
 
@@ -137,7 +142,7 @@ class Ticks:
         """A row has come: note the delay of each tick that it is the first to show."""
         now_s = time.perf_counter()
         for position in orjson.loads(body)["positions"]:
-            number = (int(position["mark"] or 0) - 100 * E18) // _STEP_E18 - 1
+            number = number_of(int(position["mark"] or 0))
             market = key, position["symbol"]
             if number >= 0 and self._shown.get(market) != number:
                 self._shown[market] = number

@@ -9,6 +9,9 @@ from typing import Self
 
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _NS = 1_000_000_000
+# A run says how crowded the machine was, and nothing of what runs, where a process waited for a processor for a greater
+# share of the time in which it was ready.
+WAITING_SHARE_MAX = 0.2
 
 
 def processor_s(pid: int) -> float:

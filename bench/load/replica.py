@@ -1,4 +1,4 @@
-"""A replica of the api over tables in memory, in the process of a benchmark's server."""
+"""Replicas of the api whose clients are a crowd: over tables in memory, and as a process of a whole stack."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from api.app import create_app
+from bench.load.rows import DEPLOYMENT, bench_deployment
 from streams.process.clock import SystemClock
-from streams.settings import ApiLimitSettings, ApiSettings
+from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings
 from tests.support.api import FakeInterest, api_settings, symmio_that_hears
+from tests.support.broker import settings_of_a_test
+from tests.support.pipeline import free_port
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streams.settings import Settings
     from tests.support.feed import FakeTables
 
 # A crowd has one address; what bounds a stranger must not bound it.
@@ -22,6 +28,23 @@ CROWD_LIMITS = ApiLimitSettings(
     requests_per_s=100_000,
     requests_burst=100_000,
 )
+
+
+def stack_settings(bootstrap: str, directory: Path, partitions: int) -> Settings:
+    """The configuration of a worker and a replica whose clients are a crowd.
+
+    Args:
+        bootstrap: Where the broker is.
+        directory: Where rows are kept.
+        partitions: How many each topic has.
+    """
+    return settings_of_a_test(
+        bootstrap,
+        directory,
+        deployments={DEPLOYMENT: bench_deployment()},
+        topics=TopicSettings(partitions=partitions),
+        api=ApiSettings(port=free_port(), admin_port=free_port(), limits=CROWD_LIMITS),
+    )
 
 
 def replica_over(tables: FakeTables) -> web.Application:

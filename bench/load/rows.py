@@ -30,6 +30,9 @@ DEPLOYMENT = "bench"
 SOURCE = "binance-futures"
 HEDGER = "0x" + "b" * 40
 _BATCH_BYTES = 256 * 1024
+_OPENED_AT_E18 = 100 * E18
+# A numbered tick moves its market by so much; its number is read back out of a price.
+_STEP_E18 = 10**12
 _LOCKED = Locked(3 * E18, E18, 12 * E18, 0)
 
 
@@ -70,6 +73,22 @@ def tick(symbol_id: int, price_e18: int, event_ms: int) -> tuple[bytes, bytes]:
     """Key and value of a record of price-ticks; the event time is also that of its receipt."""
     mark = MarkTick(SOURCE, symbol(symbol_id), event_ms, event_ms, format_e18(price_e18), None, None, None)
     return mark_key(SOURCE, mark.symbol), encode_tick(mark)
+
+
+def numbered_tick(number: int, symbols: int, event_ms: int) -> tuple[bytes, bytes]:
+    """Key and value of the tick of a number: the markets take turns, and each tick's price is its own.
+
+    Args:
+        number: Its number, >= 0.
+        symbols: How many markets there are.
+        event_ms: Its event time, Unix ms, which is also that of its receipt.
+    """
+    return tick(number % symbols + 1, _OPENED_AT_E18 + (number + 1) * _STEP_E18, event_ms)
+
+
+def number_of(price_e18: int) -> int:
+    """The number of the tick that a price is of; below 0 of the prices before all ticks."""
+    return (price_e18 - _OPENED_AT_E18) // _STEP_E18 - 1
 
 
 async def lay_out(settings: Settings, accounts: int, positions: int, symbols: int) -> None:

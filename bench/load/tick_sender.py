@@ -14,13 +14,9 @@ from typing import NamedTuple, Self
 import uvloop
 from aiokafka import AIOKafkaProducer
 
-from bench.load.rows import tick
-from models.money import E18
+from bench.load.rows import numbered_tick
 
 SYMBOLS = 500
-# A tick moves its market by so much; its number is read back out of a price.
-_STEP_E18 = 10**12
-_OPENED_AT_E18 = 100 * E18
 
 
 class Round(NamedTuple):
@@ -55,21 +51,10 @@ class Round(NamedTuple):
         return " ".join(map(str, self)).encode() + b"\n"
 
 
-def price_of(number: int) -> int:
-    """The price that a tick says, at 1e18."""
-    return _OPENED_AT_E18 + (number + 1) * _STEP_E18
-
-
-def number_of(price_e18: int) -> int:
-    """The number of the tick that a price is of; below 0 where it is the price before all ticks."""
-    return (price_e18 - _OPENED_AT_E18) // _STEP_E18 - 1
-
-
 async def _send(sender: AIOKafkaProducer, topic: str, told: Round) -> None:
     for at in range(told.rate * told.seconds):
         await asyncio.sleep(max(0.0, told.began_s + at / told.rate - time.monotonic()))
-        number = told.first + at
-        key, value = tick(number % SYMBOLS + 1, price_of(number), time.time_ns() // 10**6)
+        key, value = numbered_tick(told.first + at, SYMBOLS, time.time_ns() // 10**6)
         await sender.send(topic, value, key=key)
     await sender.flush()
 

@@ -23,8 +23,8 @@ import orjson
 import uvloop
 
 from bench.load.crowd import Crowd, subscribe
-from bench.load.rows import DEPLOYMENT, account_row, address
-from bench.load.tick_sender import SYMBOLS, Round, number_of
+from bench.load.rows import DEPLOYMENT, account_row, address, number_of
+from bench.load.tick_sender import SYMBOLS, Round
 from models.money import parse_e18
 from streams.process.garbage import collect_rarely
 

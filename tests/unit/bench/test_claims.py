@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.claims import BENCHMARKS, Said, at_least, at_most, found
+from bench.claims import BENCHMARKS, Claim, Said, at_least, at_most, found
 
 BENCH = Path(__file__).resolve().parents[3] / "bench"
 SAID = """ready
@@ -58,7 +58,7 @@ def test_figures_are_read_out_of_json_tables_pairs_and_sentences() -> None:
         (at_most("none", 1, "x", lambda said: said.having("age")["age"]), "expected a line with 'age', found none"),
     ],
 )
-def test_a_row_says_whether_a_claim_is_kept(claim: object, text: str) -> None:
-    row = found(claim, Said(SAID))  # type: ignore[arg-type]
+def test_a_row_says_whether_a_claim_is_kept(claim: Claim, text: str) -> None:
+    row = found(claim, Said(SAID))
 
     assert (text, "BENCHMARKS.md, x") == (row["found"], row["told"])
