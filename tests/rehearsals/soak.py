@@ -44,12 +44,15 @@ _MORE_WAITING, _OLDER_S = 500, 10.0
 
 
 class Sample(NamedTuple):
-    """One look: when, in s since the beginning; what each pod holds; records that wait; how old frames are, in s."""
+    """One look: when, in s since the beginning; what each pod holds; records that wait; how old frames are, in s.
+
+    ``age_s`` is None where no frame used a mark.
+    """
 
     at_s: float
     held: Mapping[str, Held]
     waiting: int
-    age_s: float
+    age_s: float | None
 
 
 async def main(directory: Path, *, steady_s: float, burst_s: float, prices_per_s: int) -> list[str]:
@@ -114,7 +117,7 @@ async def _sampled(cluster: Cluster, watcher: Watcher, began_s: float, seconds: 
                 time.monotonic() - began_s,
                 {name: held for name, held in found.items() if held is not None},
                 sum(sum(one.get("lag_records", {}).values()) for one in said),
-                max(ages, default=0.0),
+                max(ages, default=None),
             )
         )
     return samples
@@ -155,7 +158,10 @@ def late(steady: Sequence[Sample]) -> list[str]:
         few, many = (median(one.waiting for one in part) for part in quarters)
         if many > few + _MORE_WAITING:
             faults.append(f"{few:.0f} records waited for workers, and later {many:.0f}")
-        young, old = (median(one.age_s for one in part) for part in quarters)
+        ages = [[one.age_s for one in part if one.age_s is not None] for part in quarters]
+        if any(2 * len(known) < len(part) for known, part in zip(ages, quarters, strict=True)):
+            return [*faults, "no frame said how old its marks were for half of a quarter of the time"]
+        young, old = (median(known) for known in ages)
         if old > young + _OLDER_S:
             faults.append(f"frames were {young:.0f} s old, and later {old:.0f} s")
     return faults

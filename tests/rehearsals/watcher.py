@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
@@ -16,6 +17,8 @@ from tidemark_client import Client
 from tidemark_client.actions import Changed, Heard
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.rehearsals.cluster import Cluster
     from tests.rehearsals.pods import Pod
 
@@ -28,9 +31,10 @@ _SPEAKS_WITHIN_S = 15.0
 
 
 class Claim(NamedTuple):
-    """What a surface said: ``stale`` are the parts that it named, ``dated_s`` of when its figures are, in Unix s.
+    """What a surface said: ``stale`` are the parts that it named, ``dated_s`` of when its marks are, in Unix s.
 
-    ``asked_s`` is when it was asked, or sent it, in Unix s; ``is_ready`` is None where it says nothing of that.
+    ``asked_s`` is when it was asked, or sent it, in Unix s; ``is_ready`` is None where it says nothing of that, and
+    ``dated_s`` where it uses no mark.
     """
 
     surface: str
@@ -164,12 +168,21 @@ class Watcher:
                     async with session.ws_connect(f"http://{self.cluster.address}/upnl-ws") as socket:
                         await socket.send_str(address)
                         async for frame in socket:
-                            said = json.loads(frame.data)
-                            dated_s = said.get("timestamp")
+                            dated_s = dated_by_marks_s(json.loads(frame.data))
                             self.claims.append(Claim("legacy", time.time(), None, frozenset(), dated_s))
                 except (aiohttp.ClientError, TypeError, ValueError):
                     pass
                 await asyncio.sleep(_POLL_S)
+
+
+def dated_by_marks_s(frame: Mapping[str, Any]) -> float | None:
+    """When the marks of a legacy frame were true, in Unix s.
+
+    A frame of an account without positions uses none. It is dated by the account's last record, however long ago that
+    was, and claims nothing of how fresh figures are.
+    """
+    is_marked = Decimal(frame.get("notional", "0")) != 0
+    return frame["timestamp"] if is_marked else None
 
 
 def _is_honest(claim: Claim, absence: Absence) -> bool:

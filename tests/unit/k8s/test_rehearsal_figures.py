@@ -77,6 +77,14 @@ def test_records_that_wait_and_frames_that_grow_old_without_end_are_told_of() ->
     assert ["frames were 14 s old, and later 34 s"] == late([one._replace(age_s=at) for at, one in enumerate(looks)])
 
 
+def test_a_soak_whose_frames_said_nothing_of_marks_is_not_judged_young() -> None:
+    looks = samples(lambda _: 100, lambda _: 50)
+
+    assert ["no frame said how old its marks were for half of a quarter of the time"] == late(
+        [one if at < 30 else one._replace(age_s=None) for at, one in enumerate(looks)]
+    )
+
+
 def test_of_a_soak_that_was_too_short_nothing_is_said() -> None:
     assert [] == grown([])
     assert [] == late([])

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from tests.rehearsals.proof import expect_audited
-from tests.rehearsals.watcher import Absence, Claim, Watcher
+from tests.rehearsals.watcher import Absence, Claim, Watcher, dated_by_marks_s
 
 GONE = Absence("broker", 1_000.0, 1_060.0, 6.0)
 
@@ -29,6 +29,12 @@ def test_surfaces_that_said_nothing_while_a_part_was_gone_are_named() -> None:
 
 def test_of_an_absence_that_was_over_before_everybody_speaks_nothing_is_asked() -> None:
     assert set() == watcher().unheard(GONE._replace(to_s=1_030.0))
+
+
+def test_a_legacy_frame_says_how_old_marks_are_only_where_its_account_has_positions() -> None:
+    assert dated_by_marks_s({"notional": "12.5", "timestamp": 1_000}) == 1_000
+    assert dated_by_marks_s({"notional": "0", "timestamp": 1_000}) is None
+    assert dated_by_marks_s({}) is None
 
 
 def test_an_audit_that_found_all_the_same_passes() -> None:
